@@ -1,0 +1,15 @@
+"""A telecom reseller's operator invoices: collected, read, reconciled to the cent, re-invoiced.
+
+Where data flows, and which folder owns each step:
+
+    sources ──> storage/raw ──> r189, normalize ──> reconciliation ──> storage (PostgreSQL, Parquet) ──> reports
+    (fetch)     (documents)     (rows, lines)        (verdicts)         (atomic per operator x period)
+
+Imports point one way, and a test keeps it so:
+
+    cli, defs -> sources, r189, normalize, reconciliation, storage, rebilling, reports
+              -> schemas, config -> periods, money, errors
+
+A new operator protocol is one class in sources/ (see sources/source.py); a new rule of the verdict is one function in
+reconciliation/; a new column is one line in schemas/tables.py and a migration. Only defs/ imports dagster.
+"""

@@ -1,0 +1,65 @@
+"""Every way this pipeline says no, and who can do something about it.
+
+    BillingError                     one clear line: what, where, remedy
+    ├── UserError                    the caller can mend it; a rerun alone does not help      exit 2
+    │   ├── UsageError                   the command line
+    │   ├── ConfigurationError           billing.yaml or an environment variable it names
+    │   └── InventoryError               services.csv, service_prices.csv, expected_charges.csv
+    ├── RefusedFile                  one delivered file cannot be read with certainty         exit 3
+    └── PartitionFailed              nothing was replaced                                     exit 1
+        ├── SourceError                  an operator's API or folder; a rerun may help
+        │   └── SourceRefused                it answered, and said no (401, 403, 404…): mend first
+        ├── StorageError                 our database or disk; a rerun helps once it is back
+        └── IdentityViolation            our own books do not balance: a defect, nothing published
+
+`IncompleteCollection` is no error: it is a state of a collection (sources/collection.py).
+Messages name the file, row, key or request and the remedy, and never hold a secret or a personal field.
+"""
+
+
+class BillingError(Exception):
+    """Base of all expected failures; `str(error)` is one line fit for a terminal and a log."""
+
+    exit_code = 1
+
+
+class UserError(BillingError):
+    exit_code = 2
+
+
+class UsageError(UserError):
+    pass
+
+
+class ConfigurationError(UserError):
+    pass
+
+
+class InventoryError(UserError):
+    pass
+
+
+class RefusedFile(BillingError):
+    """A delivered file that is kept raw and not loaded. The collection it belongs to is incomplete."""
+
+    exit_code = 3
+
+
+class PartitionFailed(BillingError):
+    pass
+
+
+class SourceError(PartitionFailed):
+    pass
+
+
+class SourceRefused(SourceError):
+    pass
+
+
+class StorageError(PartitionFailed):
+    pass
+
+
+class IdentityViolation(PartitionFailed):
+    pass

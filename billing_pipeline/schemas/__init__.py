@@ -1,0 +1,1 @@
+"""The registry of columns and what is derived from it. No data passes through here."""
