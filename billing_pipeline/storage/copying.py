@@ -1,0 +1,179 @@
+"""Arrow into and out of PostgreSQL by COPY: how each kind of column is written as CSV and read back, exactly.
+
+In CSV, null is an empty field without quotes and the empty string is `""`; both sides keep the two apart. Which rows go
+where, and when they are committed, is decided in partitions.py.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from psycopg import sql
+
+from billing_pipeline.schemas.arrow import field
+from billing_pipeline.schemas.columns import Column, Kind, Table
+from billing_pipeline.schemas.sql import SCHEMA
+
+_WITHOUT_HEADER = pyarrow.csv.WriteOptions(include_header=False)
+# A field may be 1 MiB, and pyarrow wants every row to fit into one block.
+_BLOCK = 1 << 24
+
+
+def qualified(table: Table) -> sql.Identifier:
+    return sql.Identifier(SCHEMA, table.name)
+
+
+def columns_sql(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def without_nul(rows: pa.Table) -> pa.Table:
+    """PostgreSQL's text has no NUL; the character ␀ (U+2400) stands for it, in Parquet too, so that both agree."""
+    for index, one in enumerate(rows.schema):
+        if one.type == pa.string() and pc.any(pc.match_substring(rows.column(index), "\0")).as_py():
+            rows = rows.set_column(index, one, pc.replace_substring(rows.column(index), "\0", "\u2400"))
+    return rows
+
+
+def copy_in(connection: psycopg.Connection, table: Table, parts: Iterable[pa.Table]) -> None:
+    """COPY every part into `table`; each has all the registry's columns. psycopg.Error when the database refuses.
+
+    One part is sent while the next is made: the server is on another core, and sending alone took half of the time.
+    """
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(qualified(table), columns_sql(table.names))
+    with connection.cursor() as cursor, cursor.copy(statement) as copy, ThreadPoolExecutor(1) as sender:
+        sending: Future[None] | None = None
+        for part in parts:
+            content = csv_bytes(table, part)
+            if sending is not None:
+                sending.result()
+            sending = sender.submit(copy.write, content)
+        if sending is not None:
+            sending.result()
+
+
+def csv_bytes(table: Table, rows: pa.Table) -> bytes:
+    """`rows` as COPY reads them: strings always quoted, null empty, lists as array literals."""
+    arrays = []
+    for column in table.columns:
+        values = rows.column(column.name)
+        arrays.append(_array_literals(values) if column.kind is Kind.TEXT_LIST else values)
+    sink = io.BytesIO()
+    pyarrow.csv.write_csv(pa.table(arrays, names=list(table.names)), sink, _WITHOUT_HEADER)
+    return sink.getvalue()
+
+
+def _array_literals(values: pa.ChunkedArray) -> pa.Array:
+    """list<string> as text: `{"a","b \\"c\\""}`, NULL for a null element, null for a null list."""
+    lists = values.combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):
+        lists = pa.concat_arrays(lists.chunks) if lists.num_chunks else pa.array([], pa.list_(pa.string()))
+    elements = pc.replace_substring(pc.replace_substring(lists.flatten(), "\\", "\\\\"), '"', '\\"')
+    quoted = pc.fill_null(pc.binary_join_element_wise('"', elements, '"', ""), "NULL")
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_pylist()
+    offsets = [0]
+    for length in lengths:
+        offsets.append(offsets[-1] + length)
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), quoted), ",")
+    literals = pc.binary_join_element_wise("{", joined, "}", "")
+    return pc.if_else(lists.is_valid(), literals, pa.scalar(None, pa.string()))
+
+
+def copy_out(
+    connection: psycopg.Connection,
+    table: Table,
+    *,
+    operator: str | None,
+    periods: Sequence[str] | None,
+    columns: Sequence[str] | None,
+) -> pa.Table:
+    """Rows of `table` in the order of its key, with the registry's Arrow types; null filters take everything."""
+    if not table.in_postgres:
+        raise ValueError(f"{table.name} lies in Parquet only; read it with ParquetStore.read")
+    wanted = [table.column(name) for name in (columns if columns is not None else table.names)]
+    statement = sql.SQL(
+        "COPY (SELECT {columns} FROM {table} WHERE ({operator}::text IS NULL OR operator_code = {operator})"
+        " AND ({periods}::bpchar[] IS NULL OR period = ANY ({periods}::bpchar[])) ORDER BY {key}) TO STDOUT (FORMAT csv)"
+    ).format(
+        columns=sql.SQL(", ").join(map(_readable, wanted)),
+        table=qualified(table),
+        operator=sql.Literal(operator),
+        periods=sql.Literal(None if periods is None else list(periods)),
+        key=columns_sql(table.key),
+    )
+    schema = pa.schema([field(column) for column in wanted])
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        first = bytes(copy.read())
+        if not first:
+            return schema.empty_table()
+        raw = _parse(io.BufferedReader(_CopyStream(first, copy), _BLOCK), schema)
+    return _restore_lists(raw, wanted).cast(schema)
+
+
+def _readable(column: Column) -> sql.Composable:
+    name = sql.Identifier(column.name)
+    return sql.SQL("array_to_json({})").format(name) if column.kind is Kind.TEXT_LIST else name
+
+
+def _parse(stream: io.BufferedReader, schema: pa.Schema) -> pa.Table:
+    types = {one.name: pa.string() if pa.types.is_list(one.type) else one.type for one in schema}
+    return pyarrow.csv.read_csv(
+        stream,
+        read_options=pyarrow.csv.ReadOptions(column_names=schema.names, block_size=_BLOCK),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=types,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["t"],
+            false_values=["f"],
+        ),
+    )
+
+
+def _restore_lists(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
+    for index, column in enumerate(columns):
+        if column.kind is Kind.TEXT_LIST:
+            lists = [None if text is None else json.loads(text) for text in rows.column(index).to_pylist()]
+            rows = rows.set_column(index, column.name, pa.array(lists, pa.list_(pa.string())))
+    return rows
+
+
+class _CopyStream(io.RawIOBase):
+    """What COPY sends, as a file pyarrow can read."""
+
+    def __init__(self, first: bytes, copy: psycopg.Copy) -> None:
+        self._waiting = memoryview(first)
+        self._copy = copy
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._waiting:
+            self._waiting = memoryview(bytes(self._copy.read()))
+        size = min(len(buffer), len(self._waiting))
+        buffer[:size] = self._waiting[:size]
+        self._waiting = self._waiting[size:]
+        return size
+
+
+def explain_refusal(error: psycopg.Error) -> str:
+    """The database's message without the values it quotes: those are customers' data."""
+    state = error.sqlstate or ""
+    column = re.search(r"column (\w+)", error.diag.context or "")
+    where = error.diag.column_name or (column[1] if column else None)
+    # Class 22 messages quote the value itself; class 23 keep it in the detail, which is not shown.
+    if state.startswith("22"):
+        said = re.sub(r'(?<!\\)".*', "…", error.diag.message_primary or type(error).__name__)
+    else:
+        said = error.diag.message_primary or " ".join(str(error).split())[:300]
+    return f"{said} (column {where})" if where and where not in said else said

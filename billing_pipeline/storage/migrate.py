@@ -1,0 +1,150 @@
+"""Brings a database's schema up to this program's: alembic behind one function, and the analysts' role.
+
+The steps themselves are in migrations/versions. A role belongs to the whole server and not to a schema's history, so it
+is looked after here, on every call.
+"""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from billing_pipeline.errors import StorageError
+from billing_pipeline.schemas.sql import ANALYST, SCHEMA
+from billing_pipeline.storage.connections import connect, engine, server_name
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('billing_pipeline:migrate', 0))"
+_log = logging.getLogger(__name__)
+_warned: set[str] = set()
+
+
+def head() -> str:
+    """The newest revision this program has, read off the file names: importing alembic takes longer than the check."""
+    return max(re.match(r"\d{4}", path.name)[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))  # type: ignore[index]
+
+
+def upgrade(url: str) -> list[str]:
+    """Apply every pending revision, all or none, and return them in order; safe when two processes call it at once.
+
+    Creates role billing_analyst and its grants where they are missing and the connecting role may; warns once where it
+    may not. StorageError when the database is newer than this program or the role may not change it.
+    """
+    try:
+        with connect(url) as connection:
+            applied = [] if _revision(connection) == head() else _run_alembic(url)
+            _ensure_analyst(connection, url)
+    except psycopg.Error as error:
+        raise StorageError(_explain(url, error)) from None
+    return applied
+
+
+def _revision(connection: psycopg.Connection) -> str | None:
+    table = f"{SCHEMA}.alembic_version"
+    if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() == (None,):
+        return None
+    row = connection.execute(sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(*table.split(".")))).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _run_alembic(url: str) -> list[str]:
+    import sqlalchemy
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    applied: list[str] = []
+
+    def note(*, step: Any, **_: Any) -> None:
+        applied.append(step.up_revision_id)
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    made = engine(url)
+    try:
+        with made.begin() as connection:
+            connection.execute(sqlalchemy.text(_LOCK))
+            connection.execute(sqlalchemy.schema.CreateSchema(SCHEMA, if_not_exists=True))
+            config.attributes.update(connection=connection, on_version_apply=note)
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise StorageError(
+            f"PostgreSQL at {server_name(url)}: its schema is not one this program knows ({error}); install the newer"
+            " program that wrote it"
+        ) from None
+    except sqlalchemy.exc.DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise StorageError(_explain(url, error.orig)) from None
+        raise
+    finally:
+        made.dispose()
+    return applied
+
+
+def _explain(url: str, error: psycopg.Error) -> str:
+    said = error.diag.message_primary or " ".join(str(error).split())
+    remedy = "run again"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        remedy = "connect as the database's owner, or have it run: GRANT CREATE ON DATABASE … TO this role"
+    return f"PostgreSQL at {server_name(url)}: schema {SCHEMA} cannot be brought up to date: {said}; {remedy}"
+
+
+def _ensure_analyst(connection: psycopg.Connection, url: str) -> None:
+    """billing_analyst may read every table and view of the schema, future ones included, and nothing more."""
+    if _has_grants(connection):
+        return
+    try:
+        connection.rollback()
+        connection.execute(_LOCK)
+        _create_role(connection)
+        names = {"schema": sql.Identifier(SCHEMA), "role": sql.Identifier(ANALYST)}
+        for statement in (
+            "GRANT USAGE ON SCHEMA {schema} TO {role}",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role}",
+        ):
+            connection.execute(sql.SQL(statement).format(**names))
+        connection.commit()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject):
+        connection.rollback()
+        server = server_name(url)
+        if server not in _warned:
+            _warned.add(server)
+            _log.warning(
+                "PostgreSQL at %s: this role may not create %s, so analysts have no access yet; have an administrator"
+                " run: CREATE ROLE %s NOLOGIN", server, ANALYST, ANALYST,
+            )  # fmt: skip
+
+
+def _has_grants(connection: psycopg.Connection) -> bool:
+    """Whether the role exists and may read every relation of the schema."""
+    row = connection.execute(
+        """
+        SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s)
+           AND has_schema_privilege(%(role)s, %(schema)s, 'USAGE')
+           AND NOT EXISTS (SELECT FROM pg_class AS c
+                           WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
+                             AND NOT has_table_privilege(%(role)s, c.oid, 'SELECT'))
+           AND EXISTS (SELECT FROM pg_default_acl AS d, aclexplode(d.defaclacl) AS a
+                       WHERE d.defaclnamespace = %(schema)s::regnamespace AND d.defaclobjtype = 'r'
+                         AND d.defaclrole = current_user::regrole
+                         AND a.grantee = (SELECT oid FROM pg_roles WHERE rolname = %(role)s))
+        WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s)
+        """,
+        {"role": ANALYST, "schema": SCHEMA},
+    ).fetchone()
+    return row == (True,)
+
+
+def _create_role(connection: psycopg.Connection) -> None:
+    """Roles are shared by the server's databases, so another one's upgrade may create it at this very moment."""
+    if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (ANALYST,)).fetchone() is not None:
+        return
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(ANALYST)))
+    except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+        return
