@@ -1,0 +1,163 @@
+"""Which styles one file is written in: one pass over all cells of the columns concerned, never a guess per cell.
+
+Encoding, record ends and header come from the bytes (opening.py); the number style from every DECIMAL and RATE column
+together, the date style from every date column together, the charge month and the rate scale from theirs, each by the
+rule in votes.py. What the operator's profile pins is not voted on. The outcome depends on nothing but the bytes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from billing_pipeline.config import ChargeMonthFormat, DateFormat, Profile
+from billing_pipeline.errors import RefusedFile
+from billing_pipeline.r189 import bytestream, votes
+from billing_pipeline.r189.blocks import BlockReader, Piece, newline_name
+from billing_pipeline.r189.opening import UTF8, WINDOWS_1252, OpenedFile, open_file
+from billing_pipeline.r189.profile import FileProfile, Origin
+from billing_pipeline.schemas.columns import Kind
+from billing_pipeline.schemas.r189 import BY_HEADER
+
+TAX_RATE = "Tax rate"
+_NUMBER_KINDS = (Kind.DECIMAL, Kind.RATE)
+
+
+def detect(path: Path, pinned: Profile, *, name: str) -> FileProfile:
+    """How the file at `path`, delivered under `name`, is written.
+
+    RefusedFile, one line with the cells and the key to set, where it has two readings; also where it cannot be read
+    at all (gzip, header, limits).
+    """
+    return survey(path, pinned, name=name)[0]
+
+
+def survey(path: Path, pinned: Profile, *, name: str) -> tuple[FileProfile, str]:
+    """(the file's profile, the SHA-256 of its bytes as received, in hex), from one reading of the file."""
+    if pinned.encoding is not None:
+        return _survey(path, pinned, name, pinned.encoding)
+    try:
+        return _survey(path, pinned, name, UTF8)
+    except bytestream.NotUtf8 as error:
+        offset = error.offset
+    return _survey(path, pinned, name, WINDOWS_1252, not_utf8_at=offset)
+
+
+def _survey(
+    path: Path, pinned: Profile, name: str, encoding: str, not_utf8_at: int | None = None
+) -> tuple[FileProfile, str]:
+    opened = open_file(path, name, encoding, checked=pinned.encoding is None, hashed=True)
+    ballot = _Ballot(pinned, opened.header.columns)
+    reader = BlockReader(
+        opened.header, opened.newline, name, coded=ballot.headers, plain=(),
+        check_utf8=pinned.encoding == UTF8, replaced=encoding == WINDOWS_1252,
+    )  # fmt: skip
+    watch = _Watch(opened, name, not_utf8_at)
+    for piece in reader.pieces(watch.blocks()):
+        ballot.add(piece)
+    styles, origins = ballot.decide(name)
+    if pinned.encoding is not None:
+        origins["encoding"] = Origin.PINNED
+    else:
+        origins["encoding"] = Origin.DETECTED if watch.accented or opened.bom else Origin.IRRELEVANT
+    header = opened.header
+    profile = FileProfile(
+        encoding=encoding, bom=opened.bom, newline=newline_name(opened.newline), decimal=styles.decimal,
+        date_format=styles.date_format, charge_month_format=styles.charge_month_format, tax_rate=styles.tax_rate,
+        width=header.width, columns=header.columns, absent=header.absent, extra=header.extra, origins=origins,
+    )  # fmt: skip
+    return profile, opened.received.sha256
+
+
+class _Watch:
+    """The blocks as they pass: whether any holds more than ASCII, and bytes that neither encoding has."""
+
+    def __init__(self, opened: OpenedFile, name: str, not_utf8_at: int | None) -> None:
+        self._opened = opened
+        self._name = name
+        self._not_utf8_at = not_utf8_at
+        self.accented = not_utf8_at is not None
+
+    def blocks(self) -> Iterator[bytes]:
+        for block in self._opened.blocks:
+            self.accented = self.accented or not block.isascii()
+            if self._not_utf8_at is not None and bytestream.holds_undefined(block):
+                raise RefusedFile(
+                    f"{self._name}: byte {self._not_utf8_at} is not UTF-8 and other bytes are not Windows-1252 either; "
+                    'set profile.encoding of this operator in billing.yaml to "utf-8" or "windows-1252" to reject '
+                    "only the rows that hold them"
+                )
+            yield block
+
+
+@dataclass(frozen=True)
+class _Styles:
+    decimal: str
+    date_format: DateFormat
+    charge_month_format: ChargeMonthFormat
+    tax_rate: str
+
+
+class _Ballot:
+    """The four votes of one file, less those the profile settles."""
+
+    def __init__(self, pinned: Profile, columns: Mapping[str, int]) -> None:
+        self._pinned = pinned
+        self._numbers = votes.NumberVote()
+        self._dates = votes.DateVote()
+        self._months = votes.MonthVote()
+        self._rates = votes.TaxRateVote()
+        # Which columns must be looked at at all: none of a kind whose style is pinned.
+        concerned = [header for header in columns if self._concerned(header)]
+        # One column at least, so that a file with broken records is refused here and not half-way through its rows.
+        self.headers = concerned or ["Taxable amount"]
+
+    def _concerned(self, header: str) -> bool:
+        kind, pinned = BY_HEADER[header].kind, self._pinned
+        if header == TAX_RATE and pinned.tax_rate is None:
+            return True
+        return (
+            (kind in _NUMBER_KINDS and pinned.decimal is None)
+            or (kind is Kind.DATE and pinned.date_format is None)
+            or (kind is Kind.PERIOD and pinned.charge_month_format is None)
+        )
+
+    def add(self, piece: Piece) -> None:
+        for header in self.headers:
+            coded = piece.cells.column(header)
+            cells = pc.utf8_trim_whitespace(coded.dictionary)
+
+            def locate(at: int, coded: pa.DictionaryArray = coded, header: str = header) -> tuple[int, str]:
+                return int(piece.rows[pc.index(coded.indices, pa.scalar(at, pa.int32())).as_py()]), header
+
+            if not self._concerned(header):
+                continue
+            kind = BY_HEADER[header].kind
+            if kind is Kind.DATE:
+                self._dates.add(cells, locate)
+            elif kind is Kind.PERIOD:
+                self._months.add(cells, locate)
+            else:
+                if header == TAX_RATE:
+                    self._rates.add(cells)
+                    cells = pc.utf8_rtrim_whitespace(pc.replace_substring_regex(cells, "%$", ""))
+                if self._pinned.decimal is None:
+                    self._numbers.add(cells, locate)
+
+    def decide(self, name: str) -> tuple[_Styles, dict[str, Origin]]:
+        pinned = self._pinned
+        origins = dict.fromkeys(("decimal", "date_format", "charge_month_format", "tax_rate"), Origin.PINNED)
+        decimal: str | None = pinned.decimal
+        if decimal is None:
+            decimal, origins["decimal"] = self._numbers.decide(name)
+        day, month, rate = pinned.date_format, pinned.charge_month_format, pinned.tax_rate
+        scale: str | None = rate
+        if day is None:
+            day, origins["date_format"] = self._dates.decide(name)
+        if month is None:
+            month, origins["charge_month_format"] = self._months.decide(name)
+        if scale is None:
+            scale, origins["tax_rate"] = self._rates.decide(decimal)
+        return _Styles(decimal, day, month, scale), origins

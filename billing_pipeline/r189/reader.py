@@ -1,0 +1,192 @@
+"""One R189 file as batches: the charges that can be loaded, the rows that cannot, and nothing lost between them.
+
+rows of the file = rows of `charges` + distinct rows of `rejected`, in every batch. Every check of a rejected row:
+
+    check         column              the row is rejected because
+    quote         (none)              text follows a closing quote, or a quote is never closed         tokenizer.py
+    field_count   (none)              it has more or fewer fields than the header                      blocks.py
+    nul           the column          the field holds a NUL byte                                       blocks.py
+    encoding      the column          the field holds bytes the file's encoding does not have          blocks.py
+    type          the column          no number, date, month or rate under the file's style            cells.py
+    scale         the column          more than 6 decimals (Exchange rate: 12)                         cells.py
+    digits        the column          more than 12 integer digits                                      cells.py
+    required      the column          one of the four required values is blank                         rules.py
+    mapping       Document type,      the word is neither a default nor in the profile                 rules.py
+                  Frequency
+    currency      the two currencies  not an ISO 4217 code in capitals                                 rules.py
+    arithmetic    Taxable amount      Pre-discount less Discount is another, by more than 0.01         rules.py
+    period_order  Period to           before Period from, or only one of the two is stated             rules.py
+    span          Period to           the period is longer than 120 months                             rules.py
+
+The first four leave a row unread, so nothing else is said of it; of the others a row may break several. A column that
+is none of the 50 is named `#` and its place from 1. Which file owns an invoice, and how many rejected rows are too
+many, is decided where several files are in view.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from billing_pipeline.config import ChargeType, DocumentType, Profile
+from billing_pipeline.r189 import rules, vocabulary
+from billing_pipeline.r189.blocks import BlockReader, Piece
+from billing_pipeline.r189.cells import CODED, CellReader, TypedPiece
+from billing_pipeline.r189.detect import survey
+from billing_pipeline.r189.opening import UTF8, WINDOWS_1252, open_file
+from billing_pipeline.r189.profile import Origin
+from billing_pipeline.r189.rejections import Rejection, RowText, rejected_batch, shown
+from billing_pipeline.r189.rules import Rule
+from billing_pipeline.schemas import arrow, tables
+from billing_pipeline.schemas.r189 import BY_HEADER
+
+MAPPED_DOCUMENT_TYPE, CHARGE_TYPE = "mapped_document_type", "charge_type"
+CHARGES_SCHEMA = (
+    arrow.content_schema(tables.R189_CHARGES)
+    .append(pa.field(MAPPED_DOCUMENT_TYPE, pa.string(), nullable=False))
+    .append(pa.field(CHARGE_TYPE, pa.string(), nullable=False))
+)
+# What a credit turns negative. Monthly price and the rates are prices, not amounts.
+AMOUNTS = (
+    "Pre-discount amount", "Discount amount", "Taxable amount", "Tax amount", "Invoicing Amount", "Total including Tax",
+)  # fmt: skip
+DEFAULT_ROWS_PER_BATCH = 65_536
+
+
+@dataclass(frozen=True)
+class ChargeBatch:
+    """Consecutive records of the file: `charges` under CHARGES_SCHEMA, `rejected` under rejections.REJECTED_SCHEMA.
+
+    `rows` counts the records: those loaded and those rejected, each once.
+    """
+
+    charges: pa.RecordBatch
+    rejected: pa.RecordBatch
+    rows: int
+
+
+class R189File:
+    """The file at `path`, delivered under `name`, read under the operator's profile `pinned`.
+
+    Making one reads the file once to detect its styles (and hash it); `batches` reads it again. RefusedFile, one line,
+    where it cannot be read with certainty. `sha256` is the known hash of its bytes as received, else it is computed.
+    """
+
+    def __init__(self, path: Path, pinned: Profile, *, name: str, sha256: str | None = None) -> None:
+        self._path = path
+        self._name = name
+        self._pinned = pinned
+        self.profile, computed = survey(path, pinned, name=name)
+        self.sha256 = sha256 or computed
+
+    def batches(self, rows_per_batch: int = DEFAULT_ROWS_PER_BATCH) -> Iterator[ChargeBatch]:
+        """The rows in the file's order, at most `rows_per_batch` loaded ones at a time; memory stays that of a block."""
+        cells = CellReader(
+            self.profile,
+            vocabulary.Vocabulary[DocumentType](vocabulary.DOCUMENT_TYPES, self._pinned.document_types),
+            vocabulary.Vocabulary[ChargeType](vocabulary.FREQUENCIES, self._pinned.frequencies),
+        )
+        for block_piece in self.pieces():
+            for piece in _slices(block_piece, rows_per_batch):
+                yield _batch(piece, cells, self.sha256)
+
+    def pieces(self) -> Iterator[Piece]:
+        """The records as text cells, before anything is made of them."""
+        profile = self.profile
+        opened = open_file(self._path, self._name, profile.encoding, checked=False, hashed=False)
+        blocks = BlockReader(
+            opened.header, opened.newline, self._name,
+            coded=[header for header in profile.columns if header in CODED],
+            plain=[header for header in profile.columns if header not in CODED],
+            check_utf8=profile.encoding == UTF8 and profile.origins["encoding"] is Origin.PINNED,
+            replaced=profile.encoding == WINDOWS_1252,
+        )  # fmt: skip
+        yield from blocks.pieces(opened.blocks)
+
+
+def _batch(piece: Piece, cells: CellReader, sha256: str) -> ChargeBatch:
+    typed = with_credits_negative(cells.typed(piece))
+    rejections = [*piece.faults, *_rejections(piece, typed)]
+    kept = np.ones(piece.cells.num_rows, bool)
+    kept[np.isin(piece.rows, [one.source_row for one in rejections])] = False
+    charges = _charges(piece, typed, sha256)
+    if not kept.all():
+        charges = charges.filter(pa.array(kept))
+    rejected = rejected_batch(rejections, sha256)
+    return ChargeBatch(charges, rejected, charges.num_rows + len({one.source_row for one in rejections}))
+
+
+def with_credits_negative(typed: TypedPiece) -> TypedPiece:
+    """The same rows, every amount of a credit note −|x|, whichever sign the file gave it."""
+    credit = pc.fill_null(pc.equal(typed.document_type, DocumentType.CREDIT_NOTE.value), False)
+    if not pc.any(credit).as_py():
+        return typed
+    columns = dict(typed.columns)
+    for header in AMOUNTS:
+        amount = columns[header]
+        columns[header] = pc.if_else(credit, pc.negate(pc.abs(amount)), amount)
+    return replace(typed, columns=columns)
+
+
+def _rejections(piece: Piece, typed: TypedPiece) -> Iterator[Rejection]:
+    texts: dict[int, RowText] = {}
+
+    def text(at: int) -> RowText:
+        return texts.setdefault(at, piece.text(at)) if at not in texts else texts[at]
+
+    unreadable = {(fault.at, fault.header) for fault in typed.unreadable}
+    for fault in typed.unreadable:
+        yield Rejection(int(piece.rows[fault.at]), fault.header, fault.check, fault.message, text(fault.at))
+    if piece.cells.num_rows == 0:
+        return
+    for at, rule in rules.broken_rules(rules.facts(typed, unreadable)):
+        yield Rejection(int(piece.rows[at]), rule.header, rule.check, _message(piece, at, rule), text(at))
+
+
+def _message(piece: Piece, at: int, rule: Rule) -> str:
+    """The rule's message with the row's cell; rules are about no personal column."""
+    if rule.header not in piece.header.columns:  # only one of the two Period columns is in the file
+        return rule.message
+    return rule.message.format(shown((piece.cells.column(rule.header)[at].as_py() or "").strip()))
+
+
+def _charges(piece: Piece, typed: TypedPiece, sha256: str) -> pa.RecordBatch:
+    rows = piece.cells.num_rows
+    by_name = {BY_HEADER[header].name: array for header, array in typed.columns.items()}
+    by_name["source_sha256"] = pa.repeat(pa.scalar(sha256, pa.string()), rows)
+    by_name["source_row"] = pa.array(piece.rows, pa.int64())
+    by_name[MAPPED_DOCUMENT_TYPE] = typed.document_type
+    by_name[CHARGE_TYPE] = _charge_type(typed)
+    return pa.RecordBatch.from_arrays([by_name[field.name] for field in CHARGES_SCHEMA], schema=CHARGES_SCHEMA)
+
+
+def _charge_type(typed: TypedPiece) -> pa.Array:
+    """The frequency's meaning; for a blank frequency recurring where a Monthly price stands, else one-off."""
+    priced = pc.is_valid(typed.columns["Monthly price"])
+    assumed = pc.if_else(priced, ChargeType.RECURRING.value, ChargeType.ONE_OFF.value)
+    return pc.coalesce(typed.charge_type, assumed)
+
+
+def _slices(piece: Piece, rows: int) -> Iterator[Piece]:
+    """The piece cut to at most `rows` readable records each; a fault goes with the records before it."""
+    total = piece.cells.num_rows
+    if total <= rows:
+        if total or piece.faults:
+            yield piece
+        return
+    faults: Sequence[Rejection] = piece.faults
+    for start in range(0, total, rows):
+        stop = min(start + rows, total)
+        bound = piece.rows[stop] if stop < total else None
+        mine = [one for one in faults if bound is None or one.source_row < bound]
+        faults = faults[len(mine) :]
+        yield replace(
+            piece,
+            cells=piece.cells.slice(start, stop - start),
+            rows=piece.rows[start:stop],
+            starts=piece.starts[start:stop],
+            faults=mine,
+        )
