@@ -1,0 +1,176 @@
+"""What makes a row of the inventory files valid, as pandera checks over text columns. How files are read is next door."""
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from billing_pipeline.periods import Period
+from billing_pipeline.schemas.currencies import ISO_4217
+
+_NUMBER = r"[+-]?[0-9]{1,12}(\.[0-9]{1,6})?"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")  # fromisoformat also takes week dates: 2024-W01-1
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Fault:
+    """One broken rule: `row` counts records after the header from 1."""
+
+    row: int
+    column: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRules:
+    """The columns of one file, which of them it must have, and the checks; a check's name is the problem it finds."""
+
+    columns: tuple[str, ...]
+    required: tuple[str, ...]
+    schema: pa.DataFrameSchema
+
+
+def _is_day(cell: str) -> bool:
+    try:
+        return _DAY.fullmatch(cell) is not None and bool(dt.date.fromisoformat(cell))
+    except ValueError:
+        return False
+
+
+def _is_period(cell: str) -> bool:
+    try:
+        Period.parse(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(low: int, high: int) -> Callable[[str], bool]:
+    def holds(cell: str) -> bool:
+        try:
+            return low <= Decimal(cell) <= high
+        except InvalidOperation:
+            return True  # the check for a number says so already
+
+    return holds
+
+
+def _cells(holds: Callable[[str], bool], problem: str, *, blank: bool = False) -> pa.Check:
+    """A check of single cells, each distinct text judged once; blank cells pass where `blank` says so."""
+
+    def check(column: pd.Series) -> pd.Series:
+        verdicts = {
+            cell: (blank and cell == "") or ((cell != "" or not blank) and holds(cell)) for cell in column.unique()
+        }
+        return column.map(verdicts).astype(bool)
+
+    return pa.Check(check, error=problem)
+
+
+def _rows(holds: Callable[[pd.DataFrame], pd.Series], column: str, problem: str) -> pa.Check:
+    """A check of whole rows, reported at `column`."""
+    return pa.Check(holds, error=f"{column}\n{problem}")
+
+
+def _filled(remedy: str) -> pa.Check:
+    return _cells(lambda cell: cell != "", f"is empty; {remedy}")
+
+
+def _number() -> pa.Check:
+    return pa.Check.str_matches(
+        f"^({_NUMBER})?$", error="is not a number with a decimal point, at most 12 digits and 6 decimals; correct it"
+    )
+
+
+def _date(blank: bool) -> pa.Check:
+    return _cells(_is_day, "is not a date YYYY-MM-DD; correct it", blank=blank)
+
+
+def _text(*checks: pa.Check) -> pa.Column:
+    return pa.Column("string[pyarrow]", checks=list(checks))
+
+
+def _unique(*columns: str) -> Callable[[pd.DataFrame], pd.Series]:
+    return lambda frame: ~frame.duplicated(list(columns), keep="first")
+
+
+def _terminated_after_activated(frame: pd.DataFrame) -> pd.Series:
+    # ISO dates compare as text; a malformed one has its own fault.
+    return (frame["terminated_on"] == "") | (frame["terminated_on"] >= frame["activated_on"])
+
+
+_PRICE = (_number(), _cells(_within(0, 10**12), "is negative; a price is 0 or more", blank=True))
+
+SERVICES = FileRules(
+    columns=(
+        "service_id", "operator_code", "description", "customer_id", "currency", "monthly_price_ht",
+        "discount_percent", "activated_on", "terminated_on", "installed_offer_id", "external_reference",
+        "serial_number", "order_reference", "resale_price_ht",
+    ),
+    required=(
+        "service_id", "operator_code", "description", "customer_id", "currency", "monthly_price_ht",
+        "discount_percent", "activated_on", "terminated_on", "installed_offer_id", "external_reference",
+        "serial_number", "order_reference",
+    ),
+    schema=pa.DataFrameSchema(
+        {
+            "service_id": _text(_filled("give every service an id")),
+            "operator_code": _text(_filled("name the operator that bills the service")),
+            "currency": _text(_cells(ISO_4217.__contains__, "is not an ISO 4217 currency code; write EUR, USD…")),
+            "monthly_price_ht": _text(_filled("give the contract's price"), *_PRICE),
+            "discount_percent": _text(_number(), _cells(_within(0, 100), "is outside 0 to 100; correct it", blank=True)),
+            "activated_on": _text(_filled("give the first day of service"), _date(blank=True)),
+            "terminated_on": _text(_date(blank=True)),
+            "resale_price_ht": _text(*_PRICE),
+        },
+        checks=[
+            _rows(_unique("operator_code", "service_id"), "service_id", "stands twice for its operator; remove one row"),
+            _rows(_terminated_after_activated, "terminated_on", "is before activated_on; correct one of them"),
+        ],
+    ),
+)  # fmt: skip
+
+PRICES = FileRules(
+    columns=("service_id", "valid_from", "monthly_price_ht"),
+    required=("service_id", "valid_from", "monthly_price_ht"),
+    schema=pa.DataFrameSchema(
+        {
+            "valid_from": _text(_filled("give the first day the price applies"), _date(blank=True)),
+            "monthly_price_ht": _text(_filled("give the price"), *_PRICE),
+        },
+        checks=[
+            _rows(_unique("service_id", "valid_from"), "valid_from", "has two prices of the service; remove one row")
+        ],
+    ),
+)
+
+CHARGES = FileRules(
+    columns=("service_id", "period", "amount_ht", "description"),
+    required=("service_id", "period", "amount_ht", "description"),
+    schema=pa.DataFrameSchema(
+        {
+            "period": _text(_cells(_is_period, "is not a period YYYY-MM; correct it")),
+            "amount_ht": _text(_filled("give the amount"), _number()),
+        }
+    ),
+)
+
+
+def broken_rules(frame: pd.DataFrame, rules: FileRules) -> list[Fault]:
+    """All faults of the file. `frame`: the rules' columns as text plus `row`."""
+    frame = frame.set_index("row", drop=False)
+    try:
+        rules.schema.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        cases = errors.failure_cases
+        faults = set()
+        for row, column, check in zip(cases["index"], cases["column"], cases["check"], strict=True):
+            at, _, problem = str(check).rpartition("\n")
+            faults.add(Fault(int(row), at or str(column), problem))
+        return sorted(faults)
+    return []

@@ -1,0 +1,72 @@
+"""A folder into which an operator's R189 charge files are dropped. Which period a file is for; not what it says."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from billing_pipeline.config import R189FilesSource
+from billing_pipeline.errors import RefusedFile, SourceError
+from billing_pipeline.periods import Period
+from billing_pipeline.sources.collection import Collection, Keep, Kept, Received, Role
+
+PATTERNS = ("*.csv", "*.csv.gz")
+# The period of a file by its name or, failing that, by its rows (r189/naming.py); RefusedFile when it cannot be told.
+PeriodOf = Callable[[Path], Period]
+
+
+class R189Files:
+    """The files of one operator's folder."""
+
+    def __init__(
+        self, source: R189FilesSource, *, period_of: PeriodOf, stem_order: Callable[[str], tuple[object, ...]]
+    ) -> None:
+        self._folder = source.folder
+        self._period_of = period_of
+        self._stem_order = stem_order
+
+    def collect(self, period: Period, keep: Keep) -> Collection:
+        """The period's files, each content once, under the greater of its names."""
+        kept: dict[str, Kept] = {}
+        gaps: list[str] = []
+        offered = 0
+        for path in self.files():
+            try:
+                if self._period_of(path) != period:
+                    continue
+            except RefusedFile as refusal:
+                gaps.append(str(refusal))
+                keep(_received(path))
+                continue
+            offered += 1
+            document = keep(_received(path))
+            # Files come in stem order, so the greater name is the last to claim the content.
+            kept[document.sha256] = document
+        if not offered:
+            gaps.append(f"{self._folder}: there is no file for {period}; put the operator's charge file there")
+        return Collection(tuple(kept.values()), tuple(gaps), {}, {"files": offered})
+
+    def files(self) -> list[Path]:
+        """Every charge file of the folder, in natural order of stems. SourceError when the folder cannot be read."""
+        try:
+            found = [path for path in self._folder.iterdir() if _is_charge_file(path)]
+        except OSError as error:
+            raise SourceError(
+                f"{self._folder}: cannot be read ({error.strerror}); create the folder or correct 'source.folder'"
+            ) from None
+        return sorted(found, key=lambda path: (self._stem_order(path.name), path.name))
+
+
+def _is_charge_file(path: Path) -> bool:
+    """A dot file is somebody's temporary file, as it is to the shell's own patterns."""
+    return path.name[0] != "." and any(path.match(pattern) for pattern in PATTERNS) and path.is_file()
+
+
+def _received(path: Path) -> Received:
+    compressed = path.name.lower().endswith(".gz")
+    return Received(
+        role=Role.R189_CHARGES,
+        name=path.name,
+        location=str(path),
+        media_type="application/gzip" if compressed else "text/csv",
+        extension="csv.gz" if compressed else "csv",
+        content=path,
+    )
