@@ -54,9 +54,9 @@ PARTITION_LOADS = Table(
         Column("input_digest", Kind.TEXT, "Digest of everything the load was computed from."),
         Column("contents", Kind.JSON, "Per table: rows, sums of its decimal columns, load_id.", nullable=False),
         Column(
-            "service_months",
+            "contributions",
             Kind.JSON,
-            "collect: month → digest of the shares its lines have in it; reconcile: invoice period → digest of what it took.",
+            "What a load gives to months and invoices, what a verdict took: each with its digest.",
         ),
         Column("files", Kind.INTEGER, "Source documents read."),
         Column("rows_read", Kind.INTEGER, "Rows in them."),

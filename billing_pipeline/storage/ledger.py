@@ -39,7 +39,7 @@ class PartitionLoad:
     attempt_detail: str | None = None
     input_digest: str | None = None
     contents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    service_months: Mapping[str, str] | None = None
+    contributions: Mapping[str, Any] | None = None
     files: int | None = None
     rows_read: int | None = None
     rows_rejected: int | None = None
@@ -53,7 +53,7 @@ class LoadChanges(TypedDict, total=False):
     attempt_state: str | None
     attempt_detail: str | None
     input_digest: str | None
-    service_months: Mapping[str, str] | None
+    contributions: Mapping[str, Any] | None
     files: int | None
     rows_read: int | None
     rows_rejected: int | None

@@ -290,13 +290,13 @@ def test_an_attempt_that_loads_nothing_keeps_the_load_and_says_so(store: Partiti
             "2024-03",
             "collect",
             input_digest="d",
-            service_months={"2024-02": "a", "2024-03": "b"},
+            contributions={"2024-02": "a", "2024-03": "b"},
             files=2,
             rows_read=9,
         )
     (one,) = store.ledger()
     assert (one.state, one.run_id, one.attempt_state, one.input_digest) == ("complete", "third", None, "d")
-    assert (one.service_months, one.files, one.rows_read) == ({"2024-02": "a", "2024-03": "b"}, 2, 9)
+    assert (one.contributions, one.files, one.rows_read) == ({"2024-02": "a", "2024-03": "b"}, 2, 9)
 
 
 def test_a_table_belongs_to_the_phase_that_last_wrote_it(store: PartitionStore) -> None:

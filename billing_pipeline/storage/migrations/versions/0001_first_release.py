@@ -360,9 +360,9 @@ def _create_internal_tables() -> None:
         _column("input_digest", TEXT, "Digest of everything the load was computed from."),
         _required("contents", JSON, "Per table: rows, sums of its decimal columns, load_id."),
         _column(
-            "service_months",
+            "contributions",
             JSON,
-            "collect: month → digest of the shares its lines have in it; reconcile: invoice period → digest of what it took.",
+            "What a load gives to months and invoices, what a verdict took: each with its digest.",
         ),
         _column("files", INTEGER, "Source documents read."),
         _column("rows_read", INTEGER, "Rows in them."),

@@ -1,0 +1,224 @@
+"""The assets: what each partition's steps bring forth. The steps themselves are steps/'s; here they become Dagster's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from billing_pipeline.config import Operator
+from billing_pipeline.defs.jobs import COLLECT_GROUP, RECONCILE_GROUP
+from billing_pipeline.defs.partitions import OPERATOR, PERIOD, every_period_of_the_operator
+from billing_pipeline.defs.resources import BillingResource
+from billing_pipeline.errors import BillingError, StorageError, UserError
+from billing_pipeline.periods import Period
+from billing_pipeline.schemas.tables import BY_NAME
+from billing_pipeline.steps.collect import collect
+from billing_pipeline.steps.load import LoadOutcome, load
+from billing_pipeline.steps.reconcile import reconcile
+from billing_pipeline.steps.workspace import Workspace
+
+LOADED = (
+    "invoices", "invoice_lines", "line_allocations", "services", "service_prices", "expected_charges", "rejected_rows",
+    "invoice_findings",
+)  # fmt: skip
+RECONCILED = ("reconciliation_items", "reconciliation_reasons", "reconciliation_summary", "invoice_reconciliation")
+ONE_RUN_EACH = dg.BackfillPolicy.multi_run(1)
+OWNERS = ["team:billing"]
+
+
+class CollectConfig(dg.Config):
+    """How a run collects: `from_raw` uses the kept documents and no network."""
+
+    from_raw: bool = False
+
+
+def billing_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The three steps of every partition, as assets."""
+    return [_source_documents(partitions), _loaded_tables(partitions), _reconciled_tables(partitions)]
+
+
+def _source_documents(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="source_documents",
+        description=_description("source_documents"),
+        partitions_def=partitions,
+        group_name=COLLECT_GROUP,
+        kinds={"python", "file"},
+        owners=OWNERS,
+        backfill_policy=ONE_RUN_EACH,
+    )
+    def source_documents(
+        context: dg.AssetExecutionContext, billing: BillingResource, config: CollectConfig
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with _step(context, billing) as (workspace, operator, period):
+            manifest = collect(workspace, operator, period, run_id=context.run_id, from_raw=config.from_raw)
+        content = manifest.content
+        return dg.MaterializeResult(
+            metadata={
+                "documents": len(content["documents"]),
+                "declared": dg.MetadataValue.json(content["declared"]),
+                "collected": dg.MetadataValue.json(content["collected"]),
+                "missing": "\n".join(content["gaps"]) or "nothing",
+                "manifest": dg.MetadataValue.path(str(manifest.path)),
+            }
+        )
+
+    return source_documents
+
+
+def _loaded_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
+    upstream = {
+        "line_allocations": ["invoice_lines"],
+        "services": ["source_documents"],
+        "invoice_findings": ["invoices", "invoice_lines"],
+    }
+    specs = [_spec(name, COLLECT_GROUP, upstream.get(name, ["source_documents"])) for name in LOADED]
+    complete = dg.AssetCheckSpec(
+        "collection_is_complete",
+        asset="invoice_lines",
+        blocking=True,
+        description="Everything the source declares has arrived, and few enough rows were rejected.",
+    )
+    rows = dg.AssetCheckSpec(
+        "rows_are_loaded_or_rejected",
+        asset="invoice_lines",
+        blocking=True,
+        description="Identity 1: the rows of every document are loaded or rejected.",
+    )
+    shares = dg.AssetCheckSpec(
+        "shares_add_up_to_lines",
+        asset="line_allocations",
+        blocking=True,
+        description="Identity 2: a line's shares over all months add up to the line.",
+    )
+
+    @dg.multi_asset(
+        name="load_partition",
+        specs=specs,
+        partitions_def=partitions,
+        backfill_policy=ONE_RUN_EACH,
+        check_specs=[complete, rows, shares],
+    )
+    def load_partition(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterator[Any]:
+        with _step(context, billing) as (workspace, operator, period):
+            outcome = load(workspace, operator, period, run_id=context.run_id, loaded_at=datetime.now(UTC))
+        for name in LOADED:
+            yield dg.MaterializeResult(asset_key=name, metadata=_load_metadata(name, outcome))
+        # A load that breaks an identity has raised and replaced nothing; what gets here has passed.
+        yield dg.AssetCheckResult(passed=True, asset_key="line_allocations", check_name=shares.name)
+        yield dg.AssetCheckResult(
+            passed=True,
+            asset_key="invoice_lines",
+            check_name=rows.name,
+            metadata={"rows_read": outcome.counts.read, "rows_rejected": outcome.counts.rejected},
+        )
+        yield dg.AssetCheckResult(
+            passed=outcome.complete,
+            asset_key="invoice_lines",
+            check_name=complete.name,
+            metadata={"missing": "\n".join(outcome.gaps) or "nothing"},
+        )
+
+    return load_partition
+
+
+def _reconciled_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
+    lines = [
+        dg.AssetDep(name, partition_mapping=every_period_of_the_operator())
+        for name in ("line_allocations", "invoice_lines", "invoice_findings")
+    ]
+    own = ["services", "service_prices", "expected_charges", "rejected_rows"]
+    upstream: dict[str, list[Any]] = {
+        "reconciliation_items": [*lines, *own],
+        "reconciliation_reasons": ["reconciliation_items"],
+        "reconciliation_summary": ["reconciliation_items"],
+        "invoice_reconciliation": ["reconciliation_items"],
+    }
+    identities = dg.AssetCheckSpec(
+        "books_balance",
+        asset="reconciliation_items",
+        blocking=True,
+        description="Identities 3 to 6: items, allocations, services and reasons add up, nothing is left out or twice.",
+    )
+
+    @dg.multi_asset(
+        name="reconcile_partition",
+        specs=[_spec(name, RECONCILE_GROUP, upstream[name]) for name in RECONCILED],
+        partitions_def=partitions,
+        backfill_policy=ONE_RUN_EACH,
+        check_specs=[identities],
+    )
+    def reconcile_partition(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterator[Any]:
+        with _step(context, billing) as (workspace, operator, period):
+            outcome = reconcile(workspace, operator, period, run_id=context.run_id, loaded_at=datetime.now(UTC))
+        for name in RECONCILED:
+            metadata: dict[str, Any] = {"changed": outcome.replaced, "evaluated": outcome.evaluated}
+            if name in outcome.rows:
+                metadata["dagster/row_count"] = outcome.rows[name]
+            if name == "reconciliation_summary" and outcome.summary:
+                metadata["summary"] = dg.MetadataValue.md(_markdown(outcome.summary))
+            yield dg.MaterializeResult(asset_key=name, metadata=metadata)
+        yield dg.AssetCheckResult(passed=True, asset_key="reconciliation_items", check_name=identities.name)
+
+    return reconcile_partition
+
+
+@contextmanager
+def _step(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterator[tuple[Workspace, Operator, Period]]:
+    """The partition's operator and period with the open stores; our errors become failures of one line."""
+    keys = context.partition_key.keys_by_dimension
+    try:
+        with billing.workspace() as workspace:
+            operator, period = workspace.config.operator(keys[OPERATOR]), Period.parse(keys[PERIOD])
+            with _failure_recorded(workspace, operator, period, context.run_id):
+                yield workspace, operator, period
+    except BillingError as error:
+        raise dg.Failure(
+            description=str(error), metadata={"exit_code": error.exit_code}, allow_retries=False
+        ) from error
+
+
+@contextmanager
+def _failure_recorded(workspace: Workspace, operator: Operator, period: Period, run_id: str) -> Iterator[None]:
+    """A period that was never evaluated says so, and why; a mistake in configuration or inventory changes nothing."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, BillingError) else f"unexpected {type(error).__name__}; see run {run_id}"
+        with suppress(StorageError):
+            workspace.partitions.record_failure(operator.code, str(period), told, run_id)
+        raise
+
+
+def _spec(name: str, group: str, upstream: list[Any]) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        description=_description(name),
+        deps=upstream,
+        group_name=group,
+        kinds={"postgres", "parquet"},
+        owners=OWNERS,
+    )
+
+
+def _description(name: str) -> str:
+    table = BY_NAME[name]
+    return f"{table.grain} Key: {', '.join(table.key)}."
+
+
+def _load_metadata(name: str, outcome: LoadOutcome) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"changed": outcome.replaced, "complete": outcome.complete}
+    if name in outcome.rows:
+        metadata["dagster/row_count"] = outcome.rows[name]
+    if outcome.reloaded:
+        metadata["also_reloaded"] = ", ".join(outcome.reloaded)
+    return metadata
+
+
+def _markdown(summary: dict[str, Any]) -> str:
+    rows = "\n".join(f"| {name} | {value} |" for name, value in summary.items() if value is not None)
+    return f"| figure | value |\n|---|---|\n{rows}"

@@ -1,0 +1,53 @@
+"""The engine that computes set work, by the configuration: DuckDB in this process."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.expr.types import Table
+
+from billing_pipeline.config import BillingConfig
+from billing_pipeline.errors import ConfigurationError, IdentityViolation
+
+# Larger intermediate results spill to the scratch folder.
+DUCKDB_MEMORY = "1GB"
+_SHOWN_VIOLATIONS = 3
+
+
+@contextmanager
+def engine(config: BillingConfig, scratch: Path) -> Iterator[Any]:
+    """An Ibis backend for the duration of a step."""
+    if config.engine != "duckdb":
+        raise ConfigurationError(f"{config.path}: engine {config.engine} is not available yet; use duckdb")
+    # Never disconnected by hand: Ibis drops its cached tables when they are collected, which a closed connection refuses
+    # noisily; the connection itself goes with the last of them.
+    yield ibis.duckdb.connect(temp_directory=str(scratch / "spill"), memory_limit=DUCKDB_MEMORY)
+
+
+def stream(rows: Table, schema: pa.Schema, scratch: Path) -> Iterator[pa.RecordBatch]:
+    """The rows under `schema`, in their order, through a Parquet file: memory stays that of a batch on any engine."""
+    path = scratch / f"{uuid.uuid4().hex}.parquet"
+    rows.select(schema.names).to_parquet(path)
+    try:
+        for batch in pq.ParquetFile(path).iter_batches():
+            yield pa.RecordBatch.from_arrays(
+                [batch.column(name).cast(schema.field(name).type) for name in schema.names], schema=schema
+            )
+    finally:
+        path.unlink()
+
+
+def require_none(violations: Table, where: str) -> None:
+    """IdentityViolation, naming the first few, unless there are none: books that do not balance are not published."""
+    found = violations.order_by("identity", "subject").limit(_SHOWN_VIOLATIONS).to_pyarrow().to_pylist()
+    if found:
+        shown = "; ".join(
+            f"identity {row['identity']}, {row['subject']}: expected {row['expected']}, found {row['actual']}"
+            for row in found
+        )
+        raise IdentityViolation(f"{where}: {shown}; nothing was replaced, and this is a defect to report")

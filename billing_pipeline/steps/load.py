@@ -1,0 +1,253 @@
+"""Step 2: the collected documents become the partition's tables, all in one transaction.
+
+    manifest ─> readings ─> which invoices count here ─> complete? ─> draft tables ─> replaced together
+
+Also reloads the operator's later partitions whose claim on an invoice number this one changes. What a document says is
+read in readings.py, and how tables follow from lines in drafts.py.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from shutil import rmtree
+
+import pyarrow as pa
+
+from billing_pipeline.config import Operator
+from billing_pipeline.normalize.ownership import Holding, superseded_by
+from billing_pipeline.periods import Period
+from billing_pipeline.sources.collection import Kept
+from billing_pipeline.steps.collect import (
+    COMPLETE,
+    INCOMPLETE,
+    counting_manifest,
+    documents_of,
+    manifest_to_load,
+)
+from billing_pipeline.steps.completeness import RowCounts, count_rows, too_many_rejected
+from billing_pipeline.steps.drafts import PartitionDraft
+from billing_pipeline.steps.file_periods import stem_order
+from billing_pipeline.steps.fingerprint import digest_of, rules_digest
+from billing_pipeline.steps.readings import Documents, read_documents
+from billing_pipeline.steps.workspace import Workspace
+from billing_pipeline.storage.raw import Manifest
+from billing_pipeline.storage.replacement import PartitionWork
+
+COLLECT_PHASE = "collect"
+NOT_EVALUATED, EVALUATED = "NOT_EVALUATED", "EVALUATED"
+# What the commit makes visible together; the tables one by one are in drafts.py.
+SupersededHere = dict[str, dict[str, Holding]]  # sha256 -> {invoice_id: the holding that counts instead}
+
+
+@dataclass(frozen=True)
+class LoadOutcome:
+    """What became of one partition. Complete when `gaps` is empty; `replaced` is false when nothing changed."""
+
+    operator_code: str
+    period: Period
+    gaps: tuple[str, ...]
+    counts: RowCounts
+    replaced: bool = False
+    rows: dict[str, int] = field(default_factory=dict)
+    reloaded: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        return not self.gaps
+
+
+def load(workspace: Workspace, operator: Operator, period: Period, *, run_id: str, loaded_at: datetime) -> LoadOutcome:
+    """Load what this run collected (else the latest collection) and say whether the partition is complete.
+
+    An incomplete collection replaces nothing of a period that was complete before. StorageError when the database or
+    the disk fails, IdentityViolation when our own books do not balance; nothing is replaced then.
+    """
+    manifest = manifest_to_load(workspace, operator.code, period, run_id)
+    with _scratch(workspace, run_id) as scratch:
+        loader = _Loader(workspace, operator, scratch)
+        delivery = loader.read(manifest)
+        with workspace.partitions.replacing(operator.code, run_id=run_id, loaded_at=loaded_at) as work:
+            return loader.load(work, delivery)
+
+
+@contextmanager
+def _scratch(workspace: Workspace, run_id: str) -> Iterator[Path]:
+    folder = workspace.scratch / run_id
+    rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """A manifest and what its documents say."""
+
+    manifest: Manifest
+    period: Period
+    kept: list[Kept]
+    documents: Documents
+    scratch: Path
+
+    @property
+    def holdings(self) -> list[Holding]:
+        return [
+            Holding(invoice_id, str(self.period), reading.document.sha256, _rank(reading.document))
+            for reading in self.documents.readings
+            for invoice_id in reading.invoices
+        ]
+
+
+class _Loader:
+    """Loads partitions of one operator, within one transaction."""
+
+    def __init__(self, workspace: Workspace, operator: Operator, scratch: Path) -> None:
+        self._workspace = workspace
+        self._operator = operator
+        self._scratch = scratch
+
+    def read(self, manifest: Manifest) -> _Delivery:
+        kept = sorted(documents_of(manifest), key=_rank)
+        scratch = self._scratch / manifest.period
+        scratch.mkdir()
+
+        def path_of(sha256: str) -> Path:
+            return self._workspace.raw.document(self._operator.code, manifest.period, sha256).path
+
+        documents = read_documents(kept, path_of, self._operator, scratch)
+        return _Delivery(manifest, Period.parse(manifest.period), kept, documents, scratch)
+
+    def load(self, work: PartitionWork, delivery: _Delivery) -> LoadOutcome:
+        """Under the operator's lock: judge completeness, replace this partition, then the later ones it affects."""
+        period = str(delivery.period)
+        raw = self._workspace.raw
+        stored = _stored_holdings(work)
+        elsewhere = [one for one in stored if one.period != period]
+        superseded = _here(period, [*delivery.holdings, *elsewhere])
+        counts = count_rows(delivery.documents, superseded)
+        gaps = (
+            *delivery.manifest.content["gaps"],
+            *delivery.documents.gaps,
+            *too_many_rejected(counts, self._operator.reconciliation.max_rejected_ratio),
+        )
+        outcome = LoadOutcome(self._operator.code, delivery.period, gaps, counts)
+        detail = "; ".join(gaps) or None
+        before = raw.last_complete(self._operator.code, period)
+        # Before the commit: should it fail, the next run collects again; the other way round a rebuild from raw/ would
+        # not know that these documents are the ones that count.
+        raw.set_state(delivery.manifest, INCOMPLETE if gaps else COMPLETE, detail)
+        if gaps and before is not None and before.path != delivery.manifest.path:
+            if work.current(period, COLLECT_PHASE) is not None:
+                work.record(period, COLLECT_PHASE, attempt_state=INCOMPLETE, attempt_detail=detail)
+            return outcome
+        rows = self._replace(work, delivery, superseded, counts, COMPLETE if not gaps else INCOMPLETE, detail)
+        if rows is None:
+            return outcome
+        touched = {one.invoice_id for one in (*delivery.holdings, *stored) if one.period == period}
+        reloaded = self._reload_later(work, delivery, touched, elsewhere)
+        return replace(outcome, replaced=True, rows=rows, reloaded=tuple(reloaded))
+
+    def _reload_later(
+        self, work: PartitionWork, delivery: _Delivery, touched: set[str], elsewhere: list[Holding]
+    ) -> list[str]:
+        """Later partitions that hold an invoice number this one now claims, or claims no more."""
+        later = sorted(
+            {one.period for one in elsewhere if one.invoice_id in touched and one.period > str(delivery.period)}
+        )
+        reloaded = []
+        for period in later:
+            manifest = counting_manifest(self._workspace, self._operator.code, period)
+            current = work.current(period, COLLECT_PHASE)
+            if manifest is None or current is None:
+                continue
+            affected = self.read(manifest)
+            others = [one for one in _stored_holdings(work) if one.period != period]
+            superseded = _here(period, [*affected.holdings, *others])
+            counts = count_rows(affected.documents, superseded)
+            if self._replace(work, affected, superseded, counts, current.state, current.state_detail) is not None:
+                reloaded.append(period)
+        return reloaded
+
+    def _replace(
+        self,
+        work: PartitionWork,
+        delivery: _Delivery,
+        superseded: SupersededHere,
+        counts: RowCounts,
+        state: str,
+        detail: str | None,
+    ) -> dict[str, int] | None:
+        """Rows per replaced table; None when the partition already holds just this."""
+        period = str(delivery.period)
+        digest = self._input_digest(delivery, superseded, state, detail)
+        current = work.current(period, COLLECT_PHASE)
+        if current is not None and current.input_digest == digest and work.intact(current):
+            if current.attempt_state is not None:
+                work.record(period, COLLECT_PHASE, attempt_state=None, attempt_detail=None)
+            return None
+        draft = PartitionDraft(
+            self._workspace, self._operator, delivery.manifest, delivery.kept, delivery.documents, delivery.scratch
+        )
+        rows = {name: work.replace(name, period, batches) for name, batches in draft.tables(superseded)}
+        if state != COMPLETE:
+            rows["reconciliation_summary"] = work.replace(
+                "reconciliation_summary", period, _not_evaluated(work, detail, counts)
+            )
+        work.record(
+            period,
+            COLLECT_PHASE,
+            state=state,
+            state_detail=detail,
+            attempt_state=None,
+            attempt_detail=None,
+            input_digest=digest,
+            contributions=draft.contributions,
+            files=counts.files,
+            rows_read=counts.read,
+            rows_rejected=counts.rejected,
+        )
+        return rows
+
+    def _input_digest(self, delivery: _Delivery, superseded: SupersededHere, state: str, detail: str | None) -> str:
+        # Where and when a document was fetched is not part of it: the same bytes make the same rows.
+        documents = [
+            (one.role, one.sha256, one.name, one.created_at, one.declared_count)
+            for one in (*delivery.kept, *documents_of(delivery.manifest, "inventory"))
+        ]
+        claims = sorted(
+            (sha256, invoice_id, owner.period, owner.sha256)
+            for sha256, invoices in superseded.items()
+            for invoice_id, owner in invoices.items()
+        )
+        operator = self._operator.model_dump(mode="json", include={"name", "profile", "reconciliation"})
+        return digest_of(rules_digest(), operator, documents, claims, state, detail)
+
+
+def _rank(document: Kept) -> tuple[object, ...]:
+    """Oldest first: by when the source created it, else by its name, `_v2` before `_v10`."""
+    return (document.created_at or "", stem_order(document.name), document.sha256)
+
+
+def _stored_holdings(work: PartitionWork) -> list[Holding]:
+    rows = work.read("invoice_documents", columns=["invoice_id", "period", "source_sha256"]).to_pylist()
+    return [Holding(row["invoice_id"], row["period"], row["source_sha256"]) for row in rows]
+
+
+def _here(period: str, holdings: list[Holding]) -> SupersededHere:
+    return {sha256: owners for (at, sha256), owners in superseded_by(holdings).items() if at == period}
+
+
+def _not_evaluated(work: PartitionWork, detail: str | None, counts: RowCounts) -> pa.Table:
+    """The summary row of a partition without verdicts: its counters are kept, its counts and amounts are null."""
+    row = {
+        "state": NOT_EVALUATED,
+        "state_detail": detail,
+        "files": counts.files,
+        "rows_read": counts.read,
+        "rows_rejected": counts.rejected,
+    }
+    return pa.Table.from_pylist([row], schema=work.content_schema("reconciliation_summary"))

@@ -1,0 +1,262 @@
+"""Step 3: a loaded month's services and every share that falls in it become verdicts, in one transaction.
+
+Reads the Parquet files of the operator's partitions that have shares in the month, whichever month's invoice brought
+them. The verdicts' rules are reconciliation/'s.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+import ibis
+import pyarrow as pa
+from ibis.expr.types import Table
+
+from billing_pipeline.config import Operator
+from billing_pipeline.errors import StorageError
+from billing_pipeline.periods import Period
+from billing_pipeline.r189.superseded import SUPERSEDED
+from billing_pipeline.reconciliation import identities
+from billing_pipeline.reconciliation.engine import Inputs
+from billing_pipeline.reconciliation.engine import reconcile as compute
+from billing_pipeline.reconciliation.summary import invoice_status, summarize
+from billing_pipeline.schemas.arrow import content_schema
+from billing_pipeline.schemas.tables import BY_NAME
+from billing_pipeline.steps.collect import COMPLETE
+from billing_pipeline.steps.drafts import FINDINGS_OF
+from billing_pipeline.steps.engine import engine, require_none, stream
+from billing_pipeline.steps.fingerprint import digest_of, rules_digest
+from billing_pipeline.steps.load import COLLECT_PHASE, EVALUATED
+from billing_pipeline.steps.workspace import Workspace
+from billing_pipeline.storage.ledger import PartitionLoad
+from billing_pipeline.storage.replacement import PartitionWork
+
+RECONCILE_PHASE = "reconcile"
+_KEYS = ("installed_offer_id", "external_reference", "serial_number", "order_reference")
+
+
+@dataclass(frozen=True)
+class ReconcileOutcome:
+    """What became of one partition: `evaluated` or not, whether anything was `replaced`, rows per replaced table."""
+
+    operator_code: str
+    period: Period
+    evaluated: bool
+    replaced: bool
+    rows: dict[str, int] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def reconcile(
+    workspace: Workspace, operator: Operator, period: Period, *, run_id: str, loaded_at: datetime
+) -> ReconcileOutcome:
+    """Compute the month's verdicts and publish them if every identity holds.
+
+    A month whose collection is not complete has none: its summary says so already. IdentityViolation replaces nothing.
+    """
+    lagging = workspace.partitions.mend(operator.code)
+    with workspace.partitions.replacing(operator.code, run_id=run_id, loaded_at=loaded_at) as work:
+        loads = {load.period: load for load in work.loads(COLLECT_PHASE)}
+        loaded = loads.get(str(period))
+        if loaded is None:
+            raise StorageError(f"{operator.code} {period}: nothing is loaded; run the period's invoice_lines first")
+        if loaded.state != COMPLETE:
+            return ReconcileOutcome(operator.code, period, evaluated=False, replaced=False)
+        contributions = contributions_to(period, loads.values())
+        _refuse_lagging(operator, lagging, {str(period), *contributions})
+        digest = _input_digest(operator, loaded, contributions)
+        current = work.current(str(period), RECONCILE_PHASE)
+        if current is not None and current.input_digest == digest and work.intact(current):
+            return _with_current_detail(work, operator, period, loaded)
+        with _scratch(workspace, run_id, period) as scratch, engine(workspace.config, scratch) as connection:
+            month = _Month(workspace, operator, period, connection, scratch, contributions)
+            rows, summary = month.publish(work, loaded)
+        work.record(
+            str(period),
+            RECONCILE_PHASE,
+            state=EVALUATED,
+            state_detail=summary["state_detail"],
+            input_digest=digest,
+            contributions=contributions,
+            files=loaded.files,
+            rows_read=loaded.rows_read,
+            rows_rejected=loaded.rows_rejected,
+        )
+    return ReconcileOutcome(operator.code, period, True, True, rows, summary)
+
+
+def _refuse_lagging(operator: Operator, lagging: list[tuple[str, str]], needed: set[str]) -> None:
+    """The files of these partitions are gone and PostgreSQL's rows are not those that were loaded."""
+    for period, table in lagging:
+        if period in needed and BY_NAME[table].in_postgres:
+            raise StorageError(f"{operator.code} {period}: {table} is damaged; run --period {period} to load it again")
+
+
+def contributions_to(period: Period, loads: Iterable[PartitionLoad]) -> dict[str, dict[str, str]]:
+    """What verdicts of `period` rest on: invoice period → {what its load contributes: digest}.
+
+    That is the shares its lines have in `period`, and findings about invoices with such shares, whoever found them.
+    """
+    found: dict[str, dict[str, str]] = {}
+    given = {load.period: load.contributions or {} for load in loads}
+    bringing = [one for one, contributed in given.items() if str(period) in contributed]
+    for one, contributed in given.items():
+        wanted = {str(period), *(f"{FINDINGS_OF}{other}" for other in bringing)}
+        taken = {name: digest for name, digest in contributed.items() if name in wanted}
+        if taken:
+            found[one] = taken
+    return found
+
+
+def stale_periods(workspace: Workspace, operator_code: str) -> list[str]:
+    """Evaluated periods whose verdicts rest on other lines than those that are loaded now."""
+    ledger = workspace.partitions.ledger(operator_code)
+    loads = [load for load in ledger if load.phase == COLLECT_PHASE]
+    return [
+        load.period
+        for load in ledger
+        if load.phase == RECONCILE_PHASE
+        and load.state == EVALUATED
+        and load.contributions != contributions_to(Period.parse(load.period), loads)
+    ]
+
+
+def _input_digest(operator: Operator, loaded: PartitionLoad, contributions: dict[str, dict[str, str]]) -> str:
+    rules = operator.reconciliation.model_dump(mode="json")
+    return digest_of(rules_digest(), rules, loaded.input_digest, contributions)
+
+
+@contextmanager
+def _scratch(workspace: Workspace, run_id: str, period: Period) -> Iterator[Path]:
+    folder = workspace.scratch / f"{run_id}-reconcile-{period}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+
+
+def _with_current_detail(
+    work: PartitionWork, operator: Operator, period: Period, loaded: PartitionLoad
+) -> ReconcileOutcome:
+    """Nothing to compute; only what the latest attempt lacked may be new, and is written beside the standing verdict."""
+    stored = work.read("reconciliation_summary", [str(period)])
+    summary = stored.to_pylist()[0]
+    detail = _detail(summary["state_detail"], loaded)
+    if detail == summary["state_detail"]:
+        return ReconcileOutcome(operator.code, period, True, False, {}, summary)
+    content = stored.select(work.content_schema("reconciliation_summary").names)
+    position = content.schema.get_field_index("state_detail")
+    changed = content.set_column(position, content.schema.field(position), pa.array([detail], pa.string()))
+    rows = {"reconciliation_summary": work.replace("reconciliation_summary", str(period), changed)}
+    work.record(str(period), RECONCILE_PHASE, state=EVALUATED, state_detail=detail)
+    return ReconcileOutcome(operator.code, period, True, True, rows, {**summary, "state_detail": detail})
+
+
+_ATTEMPT = "latest attempt incomplete: "
+
+
+def _detail(standing: str | None, loaded: PartitionLoad) -> str | None:
+    """The detail of the verdict itself, and what the latest attempt lacked where that replaced nothing."""
+    own = (standing or "").split(_ATTEMPT)[0].rstrip("; ")
+    attempt = f"{_ATTEMPT}{loaded.attempt_detail}" if loaded.attempt_state else ""
+    return "; ".join(part for part in (own, attempt) if part) or None
+
+
+class _Month:
+    """One operator's month as Ibis tables over its Parquet files."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        operator: Operator,
+        period: Period,
+        connection: Any,
+        scratch: Path,
+        contributions: dict[str, dict[str, str]],
+    ) -> None:
+        self._workspace = workspace
+        self._operator = operator
+        self._period = period
+        self._connection = connection
+        self._scratch = scratch
+        self._invoice_periods = sorted(one for one, taken in contributions.items() if str(period) in taken)
+        self._finding_periods = sorted(
+            one for one, taken in contributions.items() if any(name.startswith(FINDINGS_OF) for name in taken)
+        )
+        self.services = self._read("services", [str(period)])
+        shares = self._read("line_allocations", self._invoice_periods)
+        self.allocations = shares.filter(shares.service_month == str(period)).cache()
+
+    def publish(self, work: PartitionWork, loaded: PartitionLoad) -> tuple[dict[str, int], dict[str, Any]]:
+        """Replace the month's tables by its verdicts; rows per table and the summary row."""
+        period = str(self._period)
+        results = compute(self._inputs(), self._period, self._operator.reconciliation)
+        items, reasons = results.items.cache(), results.reasons.cache()
+        require_none(
+            identities.check(self.services, self.allocations, items, reasons),
+            where=f"{self._operator.code} {self._period}",
+        )
+        findings = self._read("invoice_findings", self._finding_periods)
+        statuses = invoice_status(items, self.allocations, findings)
+        summary = self._summary(items, loaded)
+        schema = work.content_schema("reconciliation_summary")
+        computed = {
+            "reconciliation_items": items.order_by("item_id"),
+            "reconciliation_reasons": reasons.order_by("item_id", "reason_code"),
+            "invoice_reconciliation": statuses.order_by("invoice_id"),
+        }
+        rows = {
+            name: work.replace(name, period, stream(table, work.content_schema(name), self._scratch))
+            for name, table in computed.items()
+        }
+        rows["reconciliation_summary"] = work.replace(
+            "reconciliation_summary", period, pa.Table.from_pylist([summary], schema=schema)
+        )
+        return rows, summary
+
+    def _inputs(self) -> Inputs:
+        rejected = self._read("rejected_rows", [str(self._period)])
+        charges = self._read("expected_charges", [str(self._period)])
+        lines = self._read("invoice_lines", self._invoice_periods)
+        return Inputs(
+            services=self.services,
+            prices=self._read("service_prices", [str(self._period)]),
+            expected_charges=charges,
+            lines=lines.semi_join(self.allocations, ["period", "invoice_id", "line_id"]),
+            allocations=self.allocations,
+            rejected_keys=rejected.filter(rejected.check_name != SUPERSEDED).select(*_KEYS).distinct(),
+        )
+
+    def _summary(self, items: Table, loaded: PartitionLoad) -> dict[str, Any]:
+        row: dict[str, Any] = summarize(items, self.services).to_pyarrow().to_pylist()[0]
+        return {
+            **{name: value for name, value in row.items() if name not in ("currency", "other_currencies")},
+            "state": EVALUATED,
+            "state_detail": _detail(row["other_currencies"], loaded),
+            "files": loaded.files,
+            "rows_read": loaded.rows_read,
+            "rows_rejected": loaded.rows_rejected,
+        }
+
+    def _read(self, name: str, periods: list[str]) -> Table:
+        """The operator's rows of these partitions, with `period`; the path's columns are read as strings."""
+        table = BY_NAME[name]
+        parts = []
+        for period in periods:
+            path = self._workspace.parquet.path(table, self._operator.code, period)
+            # The path's key=value folders are not columns here: their types would be guessed (0042 → 42).
+            rows = self._connection.read_parquet(path, hive_partitioning=False).mutate(
+                period=ibis.literal(period, "string")
+            )
+            parts.append(rows.drop("run_id", "loaded_at"))
+        if not parts:
+            # Files read back are nullable throughout, and tables of a union must agree on that.
+            fields = [*content_schema(table), pa.field("period", pa.string())]
+            empty = pa.schema([field.with_nullable(True) for field in fields]).empty_table()
+            return self._connection.create_table(f"no_{name}", empty, temp=True)
+        return ibis.union(*parts) if len(parts) > 1 else parts[0]

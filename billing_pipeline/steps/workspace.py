@@ -1,0 +1,50 @@
+"""What a step works with: the configuration and the open stores. No step's logic."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from billing_pipeline.config import BillingConfig
+from billing_pipeline.errors import ConfigurationError
+from billing_pipeline.storage.migrate import upgrade
+from billing_pipeline.storage.parquet import ParquetStore
+from billing_pipeline.storage.partitions import PartitionStore
+from billing_pipeline.storage.raw import RawStore
+from billing_pipeline.storage.servers import Databases, connect_databases
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The stores of one configuration, with the schema up to date."""
+
+    config: BillingConfig
+    databases: Databases
+    raw: RawStore
+    parquet: ParquetStore
+    partitions: PartitionStore
+
+    @classmethod
+    @contextmanager
+    def open(cls, config: BillingConfig, environ: Mapping[str, str] = os.environ) -> Iterator[Self]:
+        """Connect (starting the embedded server where that is in use), migrate, and close on leaving."""
+        databases = connect_databases(config, environ)
+        upgrade(databases.billing)
+        data = config.storage.data_dir
+        parquet = ParquetStore(data / "parquet")
+        yield cls(config, databases, RawStore(data / "raw"), parquet, PartitionStore(databases.billing, parquet))
+
+    @property
+    def scratch(self) -> Path:
+        """Where steps keep what they need only while they run."""
+        return self.config.storage.data_dir / "scratch"
+
+
+def required_secret(name: str, owner: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The value of an environment variable that holds a secret; ConfigurationError names it when it is not set."""
+    value = environ.get(name, "").strip()
+    if not value:
+        raise ConfigurationError(f"environment variable {name} is not set; put {owner}'s secret there")
+    return value
