@@ -1,0 +1,161 @@
+"""Contradictions inside an invoice, found without looking at the inventory. A finding takes no HT verdict's place.
+
+Every figure is `expected`, what follows from the invoice's other figures, against `actual`, what the invoice states.
+DUPLICATE_INVOICE and FILE_PERIOD need the files and are found where these are read.
+"""
+
+from decimal import Decimal
+
+import ibis
+from ibis.expr.types import NumericColumn, Table
+
+from billing_pipeline.money import round_ratio, whole_millionths
+from billing_pipeline.reconciliation.content import MONEY, NO_MONEY, NO_TEXT, WIDE, as_content
+from billing_pipeline.reconciliation.details import percentage
+from billing_pipeline.reconciliation.keep import keep
+from billing_pipeline.schemas.tables import INVOICE_FINDINGS
+
+_TOLERANCE = ibis.literal(Decimal("0.01"), WIDE)
+_NOTHING = ibis.literal(0, WIDE)
+# What numeric(18, 6) holds. Quantity x price of a garbled line can be wider; the finding then says so in its note.
+_LIMIT = 10**12
+
+
+def findings(invoices: Table, lines: Table) -> Table:
+    """The content of INVOICE_FINDINGS for one partition: its INVOICES and its INVOICE_LINES.
+
+    Amounts are in the invoice's (line's) currency. What a source does not state is never found wrong.
+    """
+    return ibis.union(
+        _footing(invoices, lines),
+        _line_count(invoices, lines),
+        _quantity(lines),
+        _discount(lines),
+        _vat(invoices, lines),
+    )
+
+
+def _footing(invoices: Table, lines: Table) -> Table:
+    """Σ lines against the invoice's HT, and HT + tax against its TTC; 0.01 per line.
+
+    A line in another currency counts by its invoicing pair; where that is not in the invoice's currency either, or a
+    line states no tax, the sum is unknown and nothing is found.
+    """
+    billed = lines.inner_join(invoices.select("invoice_id", invoice_currency="currency"), "invoice_id")
+    own = billed.invoice_currency.isnull() | (billed.currency == billed.invoice_currency)
+    paired = billed.invoicing_currency == billed.invoice_currency
+    billed = billed.mutate(
+        base=ibis.cases((own, billed.total_ht), (paired, billed.invoicing_amount), else_=NO_MONEY),
+        tax=ibis.ifelse(own, billed.tax_amount, NO_MONEY),
+    )
+    sums = billed.group_by("invoice_id").aggregate(
+        lines=billed.count(),
+        base=billed.base.sum(),
+        tax=billed.tax.sum(),
+        unknown_base=billed.base.isnull().sum(),
+        unknown_tax=billed.tax.isnull().sum(),
+    )
+    rows = invoices.left_join(sums, "invoice_id").select(
+        invoices, *[sums[n] for n in sums.columns if n != "invoice_id"]
+    )
+    empty = rows.lines.isnull()
+    rows = rows.mutate(
+        tolerance=_TOLERANCE * ibis.coalesce(rows.lines, 0),
+        sum_ht=ibis.cases((empty, _NOTHING), (rows.unknown_base == 0, rows.base.cast(WIDE)), else_=ibis.null(WIDE)),
+        sum_tax=ibis.cases((empty, _NOTHING), (rows.unknown_tax == 0, rows.tax.cast(WIDE)), else_=ibis.null(WIDE)),
+    )
+    ht = ibis.coalesce(rows.total_ht.cast(WIDE), rows.sum_ht)
+    return _off(rows, "INVOICE_FOOTING", "ht", rows.sum_ht, rows.total_ht).union(
+        _off(rows.filter(~empty), "INVOICE_FOOTING", "ttc", ht + rows.sum_tax, rows.total_ttc)
+    )
+
+
+def _line_count(invoices: Table, lines: Table) -> Table:
+    """More lines than declared; fewer make the collection incomplete, which is told elsewhere."""
+    counts = lines.group_by("invoice_id").aggregate(lines=lines.count())
+    rows = invoices.inner_join(counts, "invoice_id")
+    rows = rows.filter(rows.lines > rows.line_count)
+    return _content(rows, "LINE_COUNT", "", rows.line_count.cast(WIDE), rows.lines.cast(WIDE))
+
+
+def _quantity(lines: Table) -> Table:
+    stated = lines.filter(lines.quantity.notnull() & lines.unit_price_ht.notnull())
+    product = whole_millionths(stated.quantity) * whole_millionths(stated.unit_price_ht)
+    return _line_arithmetic(stated, "quantity", product, 10**12, stated.total_ht)
+
+
+def _discount(lines: Table) -> Table:
+    stated = lines.filter(
+        lines.pre_discount_amount.notnull() & lines.discount_percent.notnull() & lines.discount_amount.notnull()
+    )
+    product = whole_millionths(stated.pre_discount_amount) * whole_millionths(stated.discount_percent)
+    return _line_arithmetic(stated, "discount", product, 10**14, stated.discount_amount)
+
+
+def _line_arithmetic(rows: Table, subject: str, product: NumericColumn, units: int, actual: NumericColumn) -> Table:
+    """`product` / `units` against `actual`, within 0.01 before any rounding.
+
+    In a credit every amount is negative while quantities and prices keep the sign the source gave them, so there only
+    the absolute values are compared.
+    """
+    credit = rows.document_type == "credit_note"
+    expected = ibis.ifelse(credit & ((product < 0) != (actual < 0)), -product, product)
+    exact = whole_millionths(actual) * (units // 10**6)
+    wrong = (expected - exact).abs() > units // 100
+    found = rows.mutate(product=expected, stated=actual).filter(wrong)
+    fits = found["product"].abs() < ibis.literal(units * _LIMIT, "decimal(38, 0)")
+    rounded = round_ratio(ibis.ifelse(fits, found["product"], 0), ibis.literal(units, "decimal(38, 0)"))
+    figure = ibis.ifelse(fits, rounded.cast(WIDE), ibis.null(WIDE))
+    note = ibis.ifelse(fits, NO_TEXT, ibis.literal("the product has more than 12 digits before the point"))
+    return _content(found.mutate(note=note), "LINE_ARITHMETIC", subject, figure, found.stated.cast(WIDE), by_line=True)
+
+
+def _vat(invoices: Table, lines: Table) -> Table:
+    """Base x rate against tax, per invoice and rate: on the summed base, or line by line; 0.01 per line."""
+    taxed = lines.filter(lines.tax_rate.notnull() & lines.tax_amount.notnull())
+    taxed = taxed.mutate(
+        product=whole_millionths(taxed.total_ht) * whole_millionths(taxed.tax_rate),
+    )
+    per_cent = ibis.literal(10**14, "decimal(38, 0)")
+    taxed = taxed.mutate(line_tax=round_ratio(taxed["product"], per_cent))
+    rates = keep(
+        taxed.group_by("invoice_id", "currency", "tax_rate").aggregate(
+            lines=taxed.count(), tax=taxed.tax_amount.sum(), base=taxed.total_ht.sum(), by_line=taxed.line_tax.sum()
+        )
+    )
+    product = whole_millionths(rates.base) * whole_millionths(rates.tax_rate)
+    allowed = rates.lines.cast("decimal(38, 0)") * 10**12
+    summed = (product - whole_millionths(rates.tax) * 10**8).abs() > allowed
+    by_line = (rates.by_line - rates.tax).abs() > _TOLERANCE * rates.lines
+    rows = rates.mutate(expected_tax=round_ratio(product, per_cent)).filter(summed & by_line)
+    rows = rows.inner_join(invoices.select("invoice_id", invoice_currency="currency"), "invoice_id")
+    # The key of a finding has no currency: where it is not the invoice's, the subject names it.
+    foreign = ibis.coalesce(rows.currency != rows.invoice_currency, True)
+    subject = ibis.literal("rate=") + percentage(rows.tax_rate) + ibis.ifelse(foreign, " " + rows.currency, "")
+    return _content(rows.mutate(subject=subject), "VAT_AMOUNT", None, rows.expected_tax, rows.tax)
+
+
+def _off(rows: Table, code: str, subject: str, expected: NumericColumn, actual: NumericColumn) -> Table:
+    """Rows whose figures are both known and further apart than their tolerance."""
+    found = rows.mutate(expected_figure=expected, stated=actual.cast(WIDE))
+    found = found.filter((found.expected_figure - found.stated).abs() > found.tolerance)
+    return _content(found, code, subject, found.expected_figure, found.stated)
+
+
+def _content(
+    rows: Table, code: str, subject: str | None, expected: NumericColumn, actual: NumericColumn, by_line: bool = False
+) -> Table:
+    """`rows` as findings; `subject` None and a `note` column are taken from the rows, `by_line` keeps their line_id."""
+    known = {} if subject is None else {"subject": ibis.literal(subject)}
+    if not by_line:
+        known["line_id"] = ibis.literal("")
+    if "note" not in rows.columns:
+        known["note"] = NO_TEXT
+    made = rows.mutate(
+        **known,
+        code=ibis.literal(code),
+        expected=expected.cast(MONEY),
+        actual=actual.cast(MONEY),
+        difference=(actual - expected).cast(MONEY),
+    )
+    return as_content(made, INVOICE_FINDINGS)
