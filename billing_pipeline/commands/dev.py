@@ -14,6 +14,13 @@ from billing_pipeline.defs.launch import fail_abandoned_runs
 from billing_pipeline.storage.migrate import upgrade
 from billing_pipeline.storage.servers import connect_databases
 
+_WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: billing_pipeline.definitions
+      location_name: billing_pipeline
+"""
+
 
 def dev(path: Path | None, *, demo_folder: Path | None, port: int) -> int:
     """Webserver and daemon until interrupted; with a demo folder its sandbox too, so that runs find their operators."""
@@ -24,7 +31,7 @@ def dev(path: Path | None, *, demo_folder: Path | None, port: int) -> int:
         home = prepare_home(config, databases)
         with open_instance(home) as instance:
             fail_abandoned_runs(instance)
-        return _serve(config, port)
+        return _serve(config, home, port)
 
 
 def _configured(path: Path | None) -> BillingConfig:
@@ -32,13 +39,18 @@ def _configured(path: Path | None) -> BillingConfig:
     return load_config(path)
 
 
-def _serve(config: BillingConfig, port: int) -> int:
+def _serve(config: BillingConfig, home: Path, port: int) -> int:
+    workspace = home / "workspace.yaml"
+    workspace.write_text(_WORKSPACE, encoding="utf-8")
     environment = {**os.environ, ENVIRONMENT_FILE: str(config.path), "PATH": _path_with_scripts()}
     command = [
-        sys.executable, "-m", "dagster", "dev", "-m", "billing_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port),
+        sys.executable, "-W", "ignore:Function `dev_command`", "-m", "dagster", "dev", "-w", str(workspace),
+        "-h", "127.0.0.1", "-p", str(port),
     ]  # fmt: skip
     print(f"Dagster UI on http://127.0.0.1:{port} for {config.path}; Ctrl-C ends it", flush=True)
     with subprocess.Popen(command, env=environment) as process:
+        # Ended from outside, it takes its children with it as on Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return process.wait()
         except KeyboardInterrupt:

@@ -9,7 +9,7 @@ import dagster as dg
 
 from billing_pipeline.config import Operator
 from billing_pipeline.defs.jobs import COLLECT_GROUP, RECONCILE_GROUP
-from billing_pipeline.defs.partitions import OPERATOR, PERIOD, every_period_of_the_operator
+from billing_pipeline.defs.partitions import OPERATOR, PERIOD
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.errors import BillingError, StorageError, UserError
 from billing_pipeline.periods import Period
@@ -125,16 +125,14 @@ def _loaded_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinit
 
 
 def _reconciled_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
-    lines = [
-        dg.AssetDep(name, partition_mapping=every_period_of_the_operator())
-        for name in ("line_allocations", "invoice_lines", "invoice_findings")
-    ]
-    own = ["services", "service_prices", "expected_charges", "rejected_rows"]
+    # A month's verdicts also rest on lines that other months' invoices brought. Said as a partition mapping, that would
+    # make a backfill of one month run all of them; which months a late line makes stale is worked out from the ledger.
+    own = ["line_allocations", "invoice_lines", "services", "service_prices", "expected_charges", "rejected_rows"]
     upstream: dict[str, list[Any]] = {
-        "reconciliation_items": [*lines, *own],
+        "reconciliation_items": own,
         "reconciliation_reasons": ["reconciliation_items"],
         "reconciliation_summary": ["reconciliation_items"],
-        "invoice_reconciliation": ["reconciliation_items"],
+        "invoice_reconciliation": ["reconciliation_items", "invoice_findings"],
     }
     identities = dg.AssetCheckSpec(
         "books_balance",

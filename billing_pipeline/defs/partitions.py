@@ -22,16 +22,6 @@ def billing_partitions(config: BillingConfig) -> dg.MultiPartitionsDefinition:
     )
 
 
-def every_period_of_the_operator() -> dg.MultiPartitionMapping:
-    """A period's verdicts rest on lines of the same operator that any period's invoices may have brought."""
-    return dg.MultiPartitionMapping(
-        {
-            OPERATOR: dg.DimensionPartitionMapping(OPERATOR, dg.IdentityPartitionMapping()),
-            PERIOD: dg.DimensionPartitionMapping(PERIOD, dg.AllPartitionMapping()),
-        }
-    )
-
-
 def partition_key(operator_code: str, period: Period) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({OPERATOR: operator_code, PERIOD: str(period)})
 
