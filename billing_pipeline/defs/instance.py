@@ -10,7 +10,7 @@ from billing_pipeline.storage.connections import dagster_url
 from billing_pipeline.storage.servers import Databases
 
 STORAGE_URL = "BILLING_PIPELINE_DAGSTER_STORAGE"
-_DAGSTER_YAML = f"""\
+DAGSTER_YAML = f"""\
 # Written by billing_pipeline when it is absent; yours to change.
 storage:
   postgres:
@@ -36,7 +36,7 @@ def prepare_home(config: BillingConfig, databases: Databases) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():
-        settings.write_text(_DAGSTER_YAML, encoding="utf-8")
+        settings.write_text(DAGSTER_YAML, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[STORAGE_URL] = dagster_url(databases.dagster)
     return home
