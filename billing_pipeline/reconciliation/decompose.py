@@ -117,7 +117,7 @@ def _outside_life(facts: Table, period: Period) -> tuple[BooleanValue, BooleanVa
 
     A line that names only a month bills the active days, unless the full month's amount shows that it bills all of it.
     """
-    near_full = (facts.due - facts.full_month).abs() <= facts.tolerance
+    near_full = (facts.due - facts.whole_month).abs() <= facts.tolerance
     all_month = ibis.coalesce(facts.month_dated, False) & near_full
     after = all_month & (facts.terminated_on < period.last_day) | (facts.last_billed > facts.terminated_on)
     before = all_month & (facts.activated_on > period.first_day) | (facts.first_billed < facts.activated_on)
@@ -137,12 +137,12 @@ def _in_order(facts: Table, period: Period, ours: Proration) -> Table:
     """Steps 1 to 6: what each takes of the difference, as rows."""
     after, before = _outside_life(facts, period)
     ratio = round_ratio(
-        whole_millionths(facts.due) * whole_cents(facts.expected), whole_cents(facts.full_month) * 10**6
+        whole_millionths(facts.due) * whole_cents(facts.expected), whole_cents(facts.whole_month) * 10**6
     )
     steps = facts.mutate(
         left=facts["difference"] - facts.duplicate_amount, after=after, before=before,
         # A full month that costs nothing leaves nothing to be due: all of it is outside.
-        outside=facts.due - ibis.ifelse(facts.full_month == 0, _NOTHING, ratio),
+        outside=facts.due - ibis.ifelse(facts.whole_month == 0, _NOTHING, ratio),
         convention=_other_convention(facts, ours),
     )  # fmt: skip
     taken = (steps.after | steps.before) & (steps.left.abs() > steps.tolerance)

@@ -51,8 +51,8 @@ def alternatives(
 ) -> Table:
     """What else could have been billed, one row per service: amounts in the contract's currency, to the cent.
 
-    Columns: service_id; `full_month`, as if active all of `period`; `without_discount`; and one column per other
-    convention, named as the convention in lower case.
+    Columns: service_id; `whole_month`, under `proration` as if active all of `period`; `without_discount`; and one
+    column per other convention, named as the convention in lower case (so none of these may be called full_month).
     """
     # Kept, for each amount below names its operands a dozen times and engines are sent every mention.
     priced = keep(_priced(services, prices, period))
@@ -62,7 +62,7 @@ def alternatives(
         terminated_on=ibis.null("date"),
     )
     full = whole.select(
-        "service_id", full_month=_amount(whole, proration, period, whole.full_days, whole.opening_price)
+        "service_id", whole_month=_amount(whole, proration, period, whole.full_days, whole.opening_price)
     )
     others = {
         convention.lower(): _amount(priced, convention, period, priced.priced_days, priced.first_price)
