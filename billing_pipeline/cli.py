@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from billing_pipeline.errors import BillingError, UsageError
+from billing_pipeline.sandbox.faults import list_faults
 
 PROGRAM = "billing-pipeline"
 EPILOG = """exit codes: 0 every requested partition complete; 3 at least one incomplete (the others are done and stored);
@@ -94,6 +95,15 @@ def _parser() -> argparse.ArgumentParser:
     sandbox = add("sandbox", "Serve the operators' APIs on 127.0.0.1 with generated data.", _sandbox)
     sandbox.add_argument("--port", type=_port, default=8189, metavar="N", help="default 8189; 0 takes a free one")
     sandbox.add_argument("--scale", type=_count, default=None, metavar="N", help="services per operator")
+    sandbox.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="repeat for several; [@PATH][:first=N|every=K|always]",
+    )
+    sandbox.formatter_class = argparse.RawDescriptionHelpFormatter
+    sandbox.epilog = f"faults, and how often each happens unless said otherwise:\n{list_faults()}"
 
     demo = add("demo", "Run three operators x three periods on embedded parts.", _demo)
     demo.add_argument("--folder", type=Path, default=Path("demo"), metavar="DIR", help="default ./demo")
@@ -156,7 +166,7 @@ def _check_config(options: argparse.Namespace) -> int:
 def _sandbox(options: argparse.Namespace) -> int:
     from billing_pipeline.commands.demo import serve_sandbox
 
-    return serve_sandbox(port=options.port, scale=options.scale)
+    return serve_sandbox(port=options.port, scale=options.scale, faults=options.fault)
 
 
 def _demo(options: argparse.Namespace) -> int:

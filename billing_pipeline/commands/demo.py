@@ -1,7 +1,7 @@
 """`demo` and `sandbox`: the pipeline on generated operators, over real HTTP, real folders and an embedded PostgreSQL."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -10,13 +10,14 @@ from starlette.applications import Starlette
 
 from billing_pipeline.config import BillingConfig, load_config
 from billing_pipeline.errors import UsageError
+from billing_pipeline.sandbox.access import DEMO_SECRETS, NETWO_KEY
 from billing_pipeline.sandbox.app import create_app
+from billing_pipeline.sandbox.faults import fault_rules
 from billing_pipeline.sandbox.reseller import Reseller, generate_reseller
 from billing_pipeline.sandbox.server import SandboxServer, serve_forever
-from billing_pipeline.sandbox.workspace import API_KEY_ENVIRONMENT, write_workspace
+from billing_pipeline.sandbox.workspace import write_workspace
 
-# The sandbox serves made-up data on loopback; its key protects nothing and is no secret.
-SANDBOX_KEY = "sandbox-key"
+SANDBOX_KEY = DEMO_SECRETS[NETWO_KEY]
 DEFAULT_PORT = 8189
 PERIODS = ("2024-01", "2024-02", "2024-03")
 
@@ -26,10 +27,13 @@ FROM billing.reconciliation_items WHERE status <> 'MATCHED'
 GROUP BY 1, 2, 3 ORDER BY abs(sum(difference)) DESC NULLS LAST LIMIT 5"""
 
 
-def serve_sandbox(*, port: int, scale: int | None) -> int:
+def serve_sandbox(*, port: int, scale: int | None, faults: Sequence[str] = ()) -> int:
     """Serve until interrupted."""
-    app = create_app(_reseller(scale), api_key=SANDBOX_KEY)
+    rules = fault_rules(faults)
+    app = create_app(_reseller(scale), api_key=SANDBOX_KEY, faults=rules)
     print(f"sandbox on http://127.0.0.1:{port}, key {SANDBOX_KEY}; Ctrl-C ends it", flush=True)
+    for name, value in DEMO_SECRETS.items():
+        print(f"  export {name}={value}", flush=True)
     serve_forever(app, port)
     return 0
 
@@ -51,7 +55,7 @@ def sandbox_for(folder: Path, reseller: Reseller | None = None) -> Iterator[Bill
     reseller = reseller or _reseller(None)
     folder = folder.absolute()
     app = create_app(reseller, api_key=SANDBOX_KEY)
-    os.environ[API_KEY_ENVIRONMENT] = SANDBOX_KEY
+    os.environ.update(DEMO_SECRETS)
     with ExitStack() as stack:
         server = _serving(stack, app)
         path = write_workspace(folder, reseller, server.base_url)

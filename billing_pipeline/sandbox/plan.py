@@ -149,7 +149,7 @@ def plan_block(seed: int, operator: SandboxOperator, block: int, scale: int) -> 
 def _suits(group: tuple[Story, ...], operator: SandboxOperator, scale: int) -> bool:
     in_full = operator.proration in (Proration.FULL_START_MONTH, Proration.FULL_MONTH)
     for story in group:
-        if story.files_only and operator.source != "r189_files":
+        if story.files_only and not operator.states_r189:
             return False
         if in_full and not story.whole_months_too:
             return False

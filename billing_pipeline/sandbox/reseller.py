@@ -1,7 +1,7 @@
 """A French reseller, its services, what its operators bill it and where they are wrong: generated, never stored.
 
 `generate_reseller` is a pure function of its arguments, and what it says about one operator and period is the same
-whichever others are asked for. Serving it is netwo.py, writing it to a folder workspace.py.
+whichever others are asked for. Serving it is netwo.py and orange.py, writing it to a folder workspace.py.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from billing_pipeline.errors import UsageError
 from billing_pipeline.periods import Period
 from billing_pipeline.sandbox.billing import Charge, ExpectedCharge, expected_charges, ordinary_charges
 from billing_pipeline.sandbox.contract_price import expected_amount
-from billing_pipeline.sandbox.invoicing import Invoice, line_reference, make_invoices
+from billing_pipeline.sandbox.invoicing import Invoice, line_reference, make_invoices, reports_of
 from billing_pipeline.sandbox.operators import SandboxOperator, choose_operators
 from billing_pipeline.sandbox.plan import BLOCK, Part, plan_block
 from billing_pipeline.sandbox.scene import Outcome, Scene, Verdict
@@ -64,7 +64,7 @@ def generate_reseller(
     periods: Sequence[str] = DEFAULT_PERIODS,
     operators: Sequence[str] | None = None,
 ) -> Reseller:
-    """`scale` services for each operator (None: all), billed for `periods` (YYYY-MM). UsageError for a bad argument."""
+    """`scale` services for each operator (None: the demo's), billed for `periods` (YYYY-MM). UsageError for a bad argument."""
     if scale < 1:
         raise UsageError(f"a scale of {scale} leaves no service; give 1 or more")
     try:
@@ -147,11 +147,12 @@ class _Books:
 
     def _places(self) -> Iterator[tuple[Charge, tuple[str, str]]]:
         for invoices in self.invoices.values():
-            row = 0
-            for invoice in invoices:
-                for position, charge in enumerate(invoice.charges, start=1):
-                    row += 1
-                    yield charge, (invoice.invoice_id, line_reference(self._operator, position, row))
+            for report in reports_of(self._operator, invoices):
+                row = 0
+                for invoice in report:
+                    for position, charge in enumerate(invoice.charges, start=1):
+                        row += 1
+                        yield charge, (invoice.invoice_id, line_reference(self._operator, position, row))
 
     def _injection(
         self, period: Period, part: Part, service: Service, verdict: Verdict, places: Mapping[int, tuple[str, str]]

@@ -93,7 +93,7 @@ def draw_service(seed: int, operator: SandboxOperator, index: int, *, plain: boo
     rng = random.Random(f"{seed}/{operator.code}/{index}")
     number = index * SLOTS + operator.slot
     offer = OFFERS[rng.randrange(3)] if plain else rng.choices(OFFERS, _OFFER_WEIGHTS)[0]
-    overseas = not plain and operator.source == "r189_files" and rng.random() < 0.01
+    overseas = not plain and operator.states_r189 and rng.random() < 0.01
     commune = rng.choice(OVERSEAS if overseas else COMMUNES)
     price = rng.randrange(offer.lowest * 2 + 1, offer.highest * 2 + 1) * Decimal("0.50") - rng.choice(_ENDINGS)
     terms = _terms(rng, price, plain)
@@ -120,7 +120,7 @@ def draw_service(seed: int, operator: SandboxOperator, index: int, *, plain: boo
         keys=keys,
         billed_keys=_billed_keys(rng, keys),
         resale_price=_resale_price(rng, price),
-        quarterly=not plain and operator.source == "r189_files" and single_terms and dice < 0.04,
+        quarterly=not plain and operator.states_r189 and single_terms and dice < 0.04,
         two_lines=not plain and single_terms and dice >= (0.60 if offer.technology == "FTTH" else 0.04),
         intervention_slot=-1 if plain else rng.randrange(INTERVENTION_CYCLE),
     )

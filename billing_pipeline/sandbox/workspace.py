@@ -9,14 +9,16 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from billing_pipeline.sandbox.access import DEMO_SECRETS, NETWO_KEY, ORANGE_ID, ORANGE_KEY, ORANGE_SECRET
 from billing_pipeline.sandbox.operators import SandboxOperator
 from billing_pipeline.sandbox.r189_rows import r189_rows
 from billing_pipeline.sandbox.r189_writer import render_r189
 from billing_pipeline.sandbox.reseller import Reseller
 from billing_pipeline.sandbox.services import Service
 
-API_KEY_ENVIRONMENT = "NETWO_API_KEY"
+API_KEY_ENVIRONMENT = NETWO_KEY
 CONFIGURATION = "billing.yaml"
+__all__ = ["API_KEY_ENVIRONMENT", "DEMO_SECRETS", "workspace_files", "write_workspace"]
 _SERVICE_COLUMNS = (
     "service_id", "operator_code", "description", "customer_id", "currency", "monthly_price_ht", "discount_percent",
     "activated_on", "terminated_on", "installed_offer_id", "external_reference", "serial_number", "order_reference",
@@ -27,7 +29,7 @@ _SERVICE_COLUMNS = (
 def write_workspace(folder: Path, reseller: Reseller, base_url: str) -> Path:
     """Writes what the pipeline needs to bill this reseller, and returns the path of billing.yaml.
 
-    `base_url` is the hub's; it stands in billing.yaml alone. Each changed file is written aside and renamed, so a
+    `base_url` is the sandbox's; it stands in billing.yaml alone. Each changed file is written aside and renamed, so a
     reader never sees half of one. Files of other periods or operators in the folder are left where they are.
     """
     for relative, content in workspace_files(reseller, base_url):
@@ -78,7 +80,7 @@ def _csv(header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> bytes:
 def _configuration(reseller: Reseller, base_url: str) -> str:
     operators = "".join(_operator_yaml(operator, base_url) for operator in reseller.operators)
     return f"""\
-# Written by the sandbox. Secrets stay outside: {API_KEY_ENVIRONMENT} is the name of an environment variable.
+# Written by the sandbox. Secrets stay outside: a key that ends in _env names an environment variable.
 version: 1
 first_period: "{reseller.periods[0]}"
 storage:
@@ -101,6 +103,16 @@ def _operator_yaml(operator: SandboxOperator, base_url: str) -> str:
       api_key_env: {API_KEY_ENVIRONMENT}
     profile:
       charge_types: {{"(?i)frais|intervention": one_off}}
+"""
+    elif operator.source == "orange_b2b":
+        source = f"""\
+    source:
+      type: orange_b2b
+      base_url: {base_url}/billing/b2b/v1
+      token_url: {base_url}/oauth/v3/token
+      client_id_env: {ORANGE_ID}
+      client_secret_env: {ORANGE_SECRET}
+      api_key_env: {ORANGE_KEY}
 """
     else:
         source = f"""\

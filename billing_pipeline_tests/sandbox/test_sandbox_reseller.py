@@ -15,6 +15,7 @@ from billing_pipeline.errors import UsageError
 from billing_pipeline.periods import Period
 from billing_pipeline.sandbox.billing import Charge, ExpectedCharge
 from billing_pipeline.sandbox.contract_price import Terms, expected_amount
+from billing_pipeline.sandbox.invoicing import reports_of
 from billing_pipeline.sandbox.reseller import Reseller, generate_reseller
 from billing_pipeline.sandbox.services import Service
 from billing_pipeline.sandbox.workspace import workspace_files
@@ -26,6 +27,7 @@ BOTH_SOURCES = {
 }  # fmt: skip
 # Every reason and finding; which source can show one differs.
 REASONS = {
+    "ORANGE": BOTH_SOURCES | {"LINE_REJECTED", "AMBIGUOUS_SERVICE", "VAT_AMOUNT", "INVOICE_FOOTING"},
     "SFR": BOTH_SOURCES | {"INVOICE_FOOTING"},
     "AXIONE": BOTH_SOURCES | {"LINE_REJECTED", "AMBIGUOUS_SERVICE", "VAT_AMOUNT"},
     "ALTITUDE": BOTH_SOURCES | {"LINE_REJECTED", "AMBIGUOUS_SERVICE", "VAT_AMOUNT"},
@@ -34,7 +36,7 @@ REASONS = {
 
 @pytest.fixture(scope="module", params=[100, 150, 310])
 def reseller(request: pytest.FixtureRequest) -> Reseller:
-    return generate_reseller(scale=request.param)
+    return generate_reseller(scale=request.param, operators=list(REASONS))
 
 
 def _bytes(reseller: Reseller) -> dict[str, bytes]:
@@ -62,7 +64,8 @@ def test_another_seed_is_another_reseller() -> None:
 
 
 def test_asking_for_one_operator_and_month_does_not_change_them() -> None:
-    whole, part = generate_reseller(), generate_reseller(operators=["ALTITUDE"], periods=["2024-02"])
+    whole = generate_reseller(operators=list(REASONS))
+    part = generate_reseller(operators=["ALTITUDE"], periods=["2024-02"])
     name = "inbox/altitude/R189_ALTITUDE_202402.csv"
     assert _bytes(part)[name] == _bytes(whole)[name]
     services = _bytes(part)["services.csv"].splitlines()[1:]
@@ -233,7 +236,7 @@ def test_no_two_services_share_an_id_across_operators(reseller: Reseller) -> Non
     numbers = Counter(service.number for found in reseller.services.values() for service in found)
     identifiers = Counter(service.service_id for found in reseller.services.values() for service in found)
     assert max(numbers.values()) == max(identifiers.values()) == 1
-    assert len(identifiers) == 3 * reseller.scale
+    assert len(identifiers) == len(REASONS) * reseller.scale
 
 
 def test_the_injected_difference_follows_what_was_asked_for() -> None:
@@ -297,3 +300,24 @@ def test_the_sandbox_starts_without_the_heavy_imports() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_demo_plays_three_operators_in_two_dialects() -> None:
+    operators = generate_reseller(scale=5).operators
+    assert len(operators) == 3
+    assert len({operator.dialect.decimal for operator in operators if operator.states_r189}) == 2
+
+
+def test_a_large_month_comes_in_reports_below_the_apis_limit() -> None:
+    reseller = generate_reseller(scale=4300, operators=["ORANGE"], periods=["2024-03"])
+    (invoices,) = reseller.invoices.values()
+    reports = list(reports_of(reseller.operators[0], invoices))
+    assert len(reports) > 1
+    assert [invoice for report in reports for invoice in report] == list(invoices)
+    # Rows are counted file by file, as the pipeline numbers them.
+    rows = {line.partition(":")[0]: int(line.partition(":")[2]) for one in reseller.injected for line in one.lines}
+    for report in reports:
+        lines = sum(invoice.line_count for invoice in report)
+        numbered = [rows[invoice.invoice_id] for invoice in report if invoice.invoice_id in rows]
+        assert numbered
+        assert max(numbered) <= lines <= 4000

@@ -6,16 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from billing_pipeline.config import NetwoSource, Proration, R189FilesSource, environment_names, load_config
+from billing_pipeline.config import (
+    NetwoSource,
+    OrangeSource,
+    Proration,
+    R189FilesSource,
+    environment_names,
+    load_config,
+)
+from billing_pipeline.sandbox.access import DEMO_SECRETS
 from billing_pipeline.sandbox.reseller import Reseller, generate_reseller
 from billing_pipeline.sandbox.workspace import write_workspace
 
 URL = "http://127.0.0.1:8001"
+OPERATORS = ["SFR", "AXIONE", "ALTITUDE"]
 
 
 @pytest.fixture(scope="module")
 def reseller() -> Reseller:
-    return generate_reseller(scale=100)
+    return generate_reseller(scale=100, operators=OPERATORS)
 
 
 def _state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -34,7 +43,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def test_a_second_run_touches_no_file(tmp_path: Path, reseller: Reseller) -> None:
     write_workspace(tmp_path, reseller, URL)
     before = _state(tmp_path)
-    write_workspace(tmp_path, generate_reseller(scale=100), URL)
+    write_workspace(tmp_path, generate_reseller(scale=100, operators=OPERATORS), URL)
     assert _state(tmp_path) == before
 
 
@@ -73,7 +82,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
 
 def test_the_configuration_is_one_the_pipeline_accepts(tmp_path: Path, reseller: Reseller) -> None:
     config = load_config(write_workspace(tmp_path, reseller, URL))
-    assert [operator.code for operator in config.operators] == ["SFR", "AXIONE", "ALTITUDE"]
+    assert [operator.code for operator in config.operators] == OPERATORS
     conventions = [operator.reconciliation.proration for operator in config.operators]
     assert conventions == [Proration.ACTUAL_DAYS, Proration.THIRTIETHS, Proration.FULL_START_MONTH]
     sfr, axione, altitude = (operator.source for operator in config.operators)
@@ -88,6 +97,18 @@ def test_the_configuration_is_one_the_pipeline_accepts(tmp_path: Path, reseller:
         assert path is not None
         assert path.is_file()
     assert environment_names(config) == [("SFR", "NETWO_API_KEY")]
+
+
+def test_orange_is_configured_to_the_sandbox_and_its_keys_to_the_environment(tmp_path: Path) -> None:
+    config = load_config(write_workspace(tmp_path, generate_reseller(scale=20, operators=["ORANGE", "SFR"]), URL))
+    source = config.operators[0].source
+    assert isinstance(source, OrangeSource)
+    assert (source.base_url, source.token_url) == (f"{URL}/billing/b2b/v1", f"{URL}/oauth/v3/token")
+    names = [name for _, name in environment_names(config)]
+    assert sorted(names) == ["NETWO_API_KEY", "ORANGE_API_KEY", "ORANGE_CLIENT_ID", "ORANGE_CLIENT_SECRET"]
+    assert set(names) < set(DEMO_SECRETS)
+    written = "".join(path.read_text(encoding="utf-8", errors="replace") for path in tmp_path.rglob("*.*"))
+    assert not [name for name, value in DEMO_SECRETS.items() if value in written]
 
 
 def test_one_month_comes_compressed_and_no_other(tmp_path: Path, reseller: Reseller) -> None:
