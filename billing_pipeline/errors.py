@@ -6,6 +6,7 @@
     │   ├── ConfigurationError           billing.yaml or an environment variable it names
     │   └── InventoryError               services.csv, service_prices.csv, expected_charges.csv
     ├── RefusedFile                  one delivered file cannot be read with certainty         exit 3
+    ├── MartsError                   the analysts' views could not be made; tables are not touched   exit 1
     └── PartitionFailed              nothing was replaced                                     exit 1
         ├── SourceError                  an operator's API or folder; a rerun may help
         │   └── SourceRefused                it answered, and said no (401, 403, 404…): mend first
@@ -15,6 +16,9 @@
 `IncompleteCollection` is no error: it is a state of a collection (sources/collection.py).
 Messages name the file, row, key or request and the remedy, and never hold a secret or a personal field.
 """
+
+
+_LONGEST_SHOWN = 120
 
 
 class BillingError(Exception):
@@ -45,6 +49,10 @@ class RefusedFile(BillingError):
     exit_code = 3
 
 
+class MartsError(BillingError):
+    """dbt or its project failed. The pipeline's tables and verdicts do not depend on it."""
+
+
 class PartitionFailed(BillingError):
     pass
 
@@ -63,3 +71,9 @@ class StorageError(PartitionFailed):
 
 class IdentityViolation(PartitionFailed):
     pass
+
+
+def one_line(text: object) -> str:
+    """An operator's own word, such as an id, fit for a message: on one line, no control characters, not endless."""
+    shown = "".join(letter if letter.isprintable() else "�" for letter in str(text))
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from billing_pipeline.commands.marts import make_marts
 from billing_pipeline.config import BillingConfig, Operator, load_config
 from billing_pipeline.defs.instance import open_instance, prepare_home
 from billing_pipeline.defs.launch import Launcher, Phase, fail_abandoned_runs
@@ -14,7 +15,13 @@ from billing_pipeline.errors import UserError
 from billing_pipeline.normalize.inventory import parse_inventory, read_files
 from billing_pipeline.periods import Period
 from billing_pipeline.reports.summary import as_table, summaries
-from billing_pipeline.steps.collect import COMPLETE, manifest_to_load, open_source
+from billing_pipeline.steps.collect import (
+    COMPLETE,
+    collection_session,
+    manifest_to_load,
+    open_source,
+    source_warnings,
+)
 from billing_pipeline.steps.reconcile import stale_periods
 from billing_pipeline.steps.workspace import Workspace
 
@@ -31,11 +38,12 @@ class _Progress:
     failed: dict[tuple[str, Period], str] = field(default_factory=dict)
     incomplete: dict[tuple[str, Period], str] = field(default_factory=dict)
     user_error: bool = False
+    marts_failed: bool = False
 
     def exit_code(self) -> int:
         if self.user_error:
             return UserError.exit_code
-        return EXIT_FAILED if self.failed else EXIT_INCOMPLETE if self.incomplete else EXIT_COMPLETE
+        return EXIT_FAILED if self.failed or self.marts_failed else EXIT_INCOMPLETE if self.incomplete else EXIT_COMPLETE
 
 
 def run(
@@ -49,8 +57,9 @@ def run(
     with Workspace.open(config) as workspace:
         home = prepare_home(config, workspace.databases)
         with open_instance(home) as instance:
-            fail_abandoned_runs(instance)
-            launcher = Launcher(code_location(config), instance)
+            for run_id in fail_abandoned_runs(instance):
+                workspace.discard_scratch(run_id)
+            launcher = Launcher(code_location(config, marts=False), instance)
             return _run_partitions(workspace, launcher, chosen, wanted, from_raw, refresh_stale)
 
 
@@ -69,9 +78,11 @@ def _check_inputs(
             warnings.update(dict.fromkeys(parse_inventory(files, codes).warnings))
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if not from_raw:
-        for operator in operators:
-            open_source(operator)
+    for operator in operators:
+        for warning in source_warnings(operator):
+            print(f"warning: {warning}", file=sys.stderr)
+        if not from_raw:
+            open_source(operator).close()
 
 
 def _run_partitions(
@@ -84,8 +95,9 @@ def _run_partitions(
 ) -> int:
     progress = _Progress()
     partitions = [(operator, period) for period in periods for operator in operators]
-    for partition in partitions:
-        _collect(workspace, launcher, partition, from_raw, progress)
+    with collection_session():
+        for partition in partitions:
+            _collect(workspace, launcher, partition, from_raw, progress)
     for partition in partitions:
         key = (partition[0].code, partition[1])
         # An incomplete attempt leaves an evaluated period as it was, and reconciling it records what was missing.
@@ -94,6 +106,7 @@ def _run_partitions(
     if refresh_stale:
         for operator, period in _stale(workspace, operators):
             _step(launcher, (operator, period), "reconcile", progress)
+    progress.marts_failed = not make_marts(workspace, launcher)
     _report(workspace, operators, periods, progress)
     return progress.exit_code()
 
@@ -112,6 +125,10 @@ def _collect(
     else:
         progress.incomplete[operator.code, period] = manifest.detail or ""
         _line(operator, period, "collect", outcome.seconds, f"INCOMPLETE: {manifest.detail}")
+    warned = source_warnings(operator)
+    for note in manifest.content.get("notes", []):
+        if note not in warned:
+            print(f"{operator.code} {period} note: {note}", flush=True)
 
 
 def _step(launcher: Launcher, partition: Partition, phase: Phase, progress: _Progress) -> None:

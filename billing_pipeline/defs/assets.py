@@ -23,9 +23,13 @@ LOADED = (
     "invoices", "invoice_lines", "line_allocations", "services", "service_prices", "expected_charges", "rejected_rows",
     "invoice_findings",
 )  # fmt: skip
-RECONCILED = ("reconciliation_items", "reconciliation_reasons", "reconciliation_summary", "invoice_reconciliation")
+RECONCILED = (
+    "reconciliation_items", "reconciliation_reasons", "reconciliation_summary", "invoice_reconciliation",
+    "source_verdicts",
+)  # fmt: skip
 ONE_RUN_EACH = dg.BackfillPolicy.multi_run(1)
 OWNERS = ["team:billing"]
+_SHOWN_DISAGREEMENTS = 20
 
 
 class CollectConfig(dg.Config):
@@ -61,6 +65,7 @@ def _source_documents(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefi
                 "declared": dg.MetadataValue.json(content["declared"]),
                 "collected": dg.MetadataValue.json(content["collected"]),
                 "missing": "\n".join(content["gaps"]) or "nothing",
+                "notes": "\n".join(content["notes"]) or "none",
                 "manifest": dg.MetadataValue.path(str(manifest.path)),
             }
         )
@@ -133,6 +138,7 @@ def _reconciled_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDef
         "reconciliation_reasons": ["reconciliation_items"],
         "reconciliation_summary": ["reconciliation_items"],
         "invoice_reconciliation": ["reconciliation_items", "invoice_findings"],
+        "source_verdicts": ["reconciliation_items"],
     }
     identities = dg.AssetCheckSpec(
         "books_balance",
@@ -140,13 +146,18 @@ def _reconciled_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDef
         blocking=True,
         description="Identities 3 to 6: items, allocations, services and reasons add up, nothing is left out or twice.",
     )
+    agreement = dg.AssetCheckSpec(
+        "source_agrees",
+        asset="source_verdicts",
+        description="The hub's own reconciliation and ours come to the same verdicts; where they differ, ours stands.",
+    )
 
     @dg.multi_asset(
         name="reconcile_partition",
         specs=[_spec(name, RECONCILE_GROUP, upstream[name]) for name in RECONCILED],
         partitions_def=partitions,
         backfill_policy=ONE_RUN_EACH,
-        check_specs=[identities],
+        check_specs=[identities, agreement],
     )
     def reconcile_partition(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterator[Any]:
         with _step(context, billing) as (workspace, operator, period):
@@ -159,6 +170,16 @@ def _reconciled_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDef
                 metadata["summary"] = dg.MetadataValue.md(_markdown(outcome.summary))
             yield dg.MaterializeResult(asset_key=name, metadata=metadata)
         yield dg.AssetCheckResult(passed=True, asset_key="reconciliation_items", check_name=identities.name)
+        yield dg.AssetCheckResult(
+            passed=not outcome.disagreements,
+            asset_key="source_verdicts",
+            check_name=agreement.name,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "differing": len(outcome.disagreements),
+                "first": "\n".join(outcome.disagreements[:_SHOWN_DISAGREEMENTS]) or "none",
+            },
+        )
 
     return reconcile_partition
 

@@ -21,6 +21,10 @@ telemetry:
 concurrency:
   runs:
     max_concurrent_runs: 4
+  pools:
+    # The one pool is dbt's, which cannot run twice at once in a project.
+    default_limit: 1
+    granularity: op
 run_monitoring:
   enabled: true
   start_timeout_seconds: 300

@@ -4,7 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-COLLECT_GROUP, RECONCILE_GROUP = "collect", "reconcile"
+COLLECT_GROUP, RECONCILE_GROUP, MARTS_GROUP = "collect", "reconcile", "marts"
+MARTS_JOB = "marts"
 
 
 def monthly_billing(partitions: dg.MultiPartitionsDefinition) -> Any:
@@ -19,4 +20,14 @@ def monthly_billing(partitions: dg.MultiPartitionsDefinition) -> Any:
         partitions_def=partitions,
         executor_def=dg.in_process_executor,
         description="Collect, load and reconcile one operator's invoices of one month.",
+    )
+
+
+def marts_job() -> Any:
+    """Makes the analysts' views. They show what the tables hold, so a month that is run needs no new ones."""
+    return dg.define_asset_job(
+        MARTS_JOB,
+        selection=dg.AssetSelection.groups(MARTS_GROUP),
+        executor_def=dg.in_process_executor,
+        description="Make the analysts' views and run their data tests; once per release, not per month.",
     )

@@ -36,7 +36,7 @@ class Launcher:
 
     def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
         self._job = definitions.resolve_job_def("monthly_billing")
-        self._instance = instance
+        self.instance = instance
         self._assets = {
             phase: [key for key in self._job.asset_layer.selected_asset_keys if self._group(key) == group]
             for phase, group in _GROUPS.items()
@@ -52,7 +52,7 @@ class Launcher:
         started = time.monotonic()
         ops = {"source_documents": {"config": {"from_raw": from_raw}}} if phase == "collect" else {}
         result = self._job.execute_in_process(
-            instance=self._instance,
+            instance=self.instance,
             partition_key=partition_key(operator_code, period),
             asset_selection=self._assets[phase],
             raise_on_error=False,
@@ -65,7 +65,7 @@ class Launcher:
             for event in result.all_events
             if event.is_step_materialization and event.asset_key is not None
         )
-        failure, code = (None, 0) if result.success else _first_failure(result)
+        failure, code = (None, 0) if result.success else first_failure(result)
         return RunOutcome(result.run_id, seconds, materialized, failure, code)
 
 
@@ -99,7 +99,8 @@ def _alive(pid: int, started: str) -> bool:
         return False
 
 
-def _first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, int]:
+def first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, int]:
+    """Why a run failed, in one line, and the exit code that goes with it."""
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data

@@ -15,6 +15,7 @@ from psycopg import sql
 from billing_pipeline.errors import StorageError
 from billing_pipeline.schemas.sql import ANALYST, SCHEMA
 from billing_pipeline.storage.connections import connect, engine, server_name
+from billing_pipeline.storage.marts import DROP_VIEWS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('billing_pipeline:migrate', 0))"
@@ -68,6 +69,8 @@ def _run_alembic(url: str) -> list[str]:
         with made.begin() as connection:
             connection.execute(sqlalchemy.text(_LOCK))
             connection.execute(sqlalchemy.schema.CreateSchema(SCHEMA, if_not_exists=True))
+            # A view over a column keeps it from being changed. The marts are derived, and the next run makes them again.
+            connection.execute(sqlalchemy.text(DROP_VIEWS))
             config.attributes.update(connection=connection, on_version_apply=note)
             command.upgrade(config, "head")
     except CommandError as error:

@@ -1,0 +1,25 @@
+select
+    summary.operator_code,
+    operators.operator_name,
+    summary.period,
+    to_date(summary.period, 'YYYY-MM') as period_start,
+    summary.state,
+    summary.state_detail,
+    summary.total_services,
+    summary.matched,
+    summary.unmatched,
+    summary.discrepancies,
+    round(100.0 * summary.matched / nullif(summary.total_services, 0), 2)::numeric(5, 2) as matched_percent,
+    summary.line_items,
+    summary.orphan_lines,
+    summary.orphan_amount,
+    summary.service_amount,
+    summary.invoice_amount,
+    summary.difference,
+    summary.files,
+    summary.rows_read,
+    summary.rows_rejected,
+    summary.run_id,
+    summary.loaded_at
+from {{ ref('stg_reconciliation_summary') }} as summary
+left join {{ ref('dim_operator') }} as operators on operators.operator_code = summary.operator_code

@@ -1,0 +1,20 @@
+select
+    operator_code,
+    period,
+    item_id,
+    side,
+    service_id,
+    invoice_id,
+    invoice_line_id,
+    invoice_line_ids,
+    status,
+    service_amount,
+    invoice_amount,
+    difference,
+    currency,
+    reason_code,
+    match_key,
+    detail,
+    run_id,
+    loaded_at
+from {{ source('billing', 'reconciliation_items') }}

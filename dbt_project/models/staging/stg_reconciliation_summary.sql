@@ -1,0 +1,21 @@
+select
+    operator_code,
+    period,
+    state,
+    state_detail,
+    total_services,
+    matched,
+    unmatched,
+    discrepancies,
+    line_items,
+    orphan_lines,
+    orphan_amount,
+    service_amount,
+    invoice_amount,
+    difference,
+    files,
+    rows_read,
+    rows_rejected,
+    run_id,
+    loaded_at
+from {{ source('billing', 'reconciliation_summary') }}

@@ -1,0 +1,21 @@
+select
+    operator_code,
+    period,
+    service_id,
+    description,
+    customer_id,
+    currency,
+    monthly_price_ht,
+    discount_percent,
+    activated_on,
+    terminated_on,
+    installed_offer_id,
+    external_reference,
+    serial_number,
+    order_reference,
+    resale_price_ht,
+    expected_amount,
+    active_days,
+    run_id,
+    loaded_at
+from {{ source('billing', 'services') }}
