@@ -3,7 +3,6 @@
 A line that cannot be read is rejected like a row of a file; an invoice that cannot be read is refused (RefusedFile).
 """
 
-import datetime as dt
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -13,11 +12,10 @@ from typing import Any
 
 from billing_pipeline.config import Profile
 from billing_pipeline.errors import RefusedFile
+from billing_pipeline.normalize.json_fields import Unreadable, count_field, decimal_field, instant_field, text_field
 from billing_pipeline.schemas.currencies import ISO_4217
 
 Row = dict[str, Any]
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-_INTEGER_DIGITS, _DECIMALS = 12, 6
 
 
 @dataclass(slots=True)
@@ -34,16 +32,14 @@ class NetwoRows:
     rows_read: int = 0
 
 
-class _Unreadable(ValueError):
-    """A field that is missing or of the wrong type; the message names it, never its value."""
-
-
 def read_listing(pages: Mapping[str, bytes]) -> dict[str, Row]:
     """invoice_id → its entry in the list, from the bytes of the listing's pages by their location."""
     entries: dict[str, Row] = {}
     for location, body in pages.items():
         for entry in _parse(location, body)["invoices"]:
-            entries.setdefault(entry["invoiceId"], entry)
+            # An entry without an id is a gap of the collection, told when it was listed.
+            if isinstance(entry.get("invoiceId"), str):
+                entries.setdefault(entry["invoiceId"], entry)
     return entries
 
 
@@ -55,10 +51,10 @@ def read_invoice(body: bytes, *, location: str, sha256: str, entry: Row, profile
         invoice = _invoice(document, entry, sha256)
         lines = document["lines"]
         if not isinstance(lines, list):
-            raise _Unreadable("'lines' is not a list")
+            raise Unreadable("'lines' is not a list")
     except KeyError as error:
         raise RefusedFile(f"{location}: field {error} is missing; ask the hub for a complete invoice") from None
-    except _Unreadable as error:
+    except Unreadable as error:
         raise RefusedFile(f"{location}: {error}; ask the hub for a correct invoice") from None
     rows.rows_read = len(lines)
     seen: set[str] = set()
@@ -81,27 +77,27 @@ def _parse(location: str, body: bytes) -> Any:
 
 
 def _invoice(document: Row, entry: Row, sha256: str) -> Row:
-    total_ht = _decimal(document, "totalHT", required=False)
+    total_ht = decimal_field(document, "totalHT", required=False)
     if total_ht is None:
-        total_ht = _decimal(entry, "totalHT", required=False)
-    total_ttc = _decimal(document, "totalTTC", required=False)
+        total_ht = decimal_field(entry, "totalHT", required=False)
+    total_ttc = decimal_field(document, "totalTTC", required=False)
     if total_ttc is None:
-        total_ttc = _decimal(entry, "totalTTC", required=False)
+        total_ttc = decimal_field(entry, "totalTTC", required=False)
     currency = entry["currency"]
-    if currency not in ISO_4217:
-        raise _Unreadable("'currency' is not an ISO 4217 code")
+    if not isinstance(currency, str) or currency not in ISO_4217:
+        raise Unreadable("'currency' is not an ISO 4217 code")
     operator = entry.get("operator")
     return {
         "invoice_id": document["invoiceId"],
         "operator_name": operator.get("name") if isinstance(operator, Mapping) else None,
         "document_type": "credit_note" if total_ht is not None and total_ht < 0 else "invoice",
         "invoice_date": None,
-        "received_at": _instant(entry, "receivedAt"),
+        "received_at": instant_field(entry, "receivedAt"),
         "currency": currency,
         "total_ht": total_ht,
         "total_ttc": total_ttc,
-        "line_count": _count(entry, "lineCount"),
-        "source_status": _text(entry, "reconciliationStatus"),
+        "line_count": count_field(entry, "lineCount"),
+        "source_status": text_field(entry, "reconciliationStatus"),
         "source_type": "netwo",
         "source_sha256": sha256,
     }
@@ -141,14 +137,14 @@ def _line(
     figures: dict[str, Decimal | None] = {}
     for name, required in (("totalHT", True), ("quantity", False), ("unitPriceHT", False)):
         try:
-            figures[name] = _decimal(line, name, required=required)
-        except (_Unreadable, KeyError) as error:
+            figures[name] = decimal_field(line, name, required=required)
+        except (Unreadable, KeyError) as error:
             reject(name, "required" if isinstance(error, KeyError) else "type", _sentence(error, name))
     texts: dict[str, str | None] = {}
     for name in ("serviceId", "description"):
         try:
-            texts[name] = _text(line, name)
-        except _Unreadable as error:
+            texts[name] = text_field(line, name)
+        except Unreadable as error:
             reject(name, "type", str(error))
     if len(figures) + len(texts) < 5:
         return None
@@ -177,52 +173,3 @@ def _charge_type(description: str | None, profile: Profile) -> str:
 
 def _sentence(error: Exception, name: str) -> str:
     return f"{name!r} is missing" if isinstance(error, KeyError) else str(error)
-
-
-def _decimal(record: Row, name: str, *, required: bool) -> Decimal | None:
-    """A number, or a text that holds one; KeyError when it must be there and is not."""
-    value = record.get(name)
-    if value is None:
-        if required:
-            raise KeyError(name)
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
-        raise _Unreadable(f"{name!r} is not a number")
-    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
-        raise _Unreadable(f"{name!r} is not a number")
-    number = Decimal(value.strip() if isinstance(value, str) else value)
-    exponent = number.as_tuple().exponent
-    if not isinstance(exponent, int) or number.adjusted() >= _INTEGER_DIGITS:
-        raise _Unreadable(f"{name!r} has more than {_INTEGER_DIGITS} integer digits")
-    if number != round(number, _DECIMALS):
-        raise _Unreadable(f"{name!r} has more than {_DECIMALS} decimals")
-    return number
-
-
-def _text(record: Row, name: str) -> str | None:
-    value = record.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise _Unreadable(f"{name!r} is not a text")
-    return value if value.strip() else None
-
-
-def _count(record: Row, name: str) -> int | None:
-    value = record.get(name)
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise _Unreadable(f"{name!r} is not a count")
-
-
-def _instant(record: Row, name: str) -> dt.datetime | None:
-    value = _text(record, name)
-    if value is None:
-        return None
-    try:
-        instant = dt.datetime.fromisoformat(value)
-    except ValueError:
-        raise _Unreadable(f"{name!r} is not an ISO 8601 instant") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)

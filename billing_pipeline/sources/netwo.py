@@ -1,82 +1,101 @@
-"""The Netwo-style billing hub: the list of invoices of a period, then each invoice's detail.
+"""The Netwo-style billing hub: the list of invoices of a period, each invoice's detail, and the hub's own verdicts.
 
-Only completeness is judged here; what an invoice's lines say is read in normalize/netwo_invoices.py.
+Only completeness is judged here; what an invoice's lines say is read in normalize/netwo_invoices.py, what the hub's
+verdicts say in normalize/netwo_verdicts.py.
 """
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from billing_pipeline.config import NetwoSource
-from billing_pipeline.errors import SourceError
+from billing_pipeline.errors import SourceError, SourceRefused, one_line
 from billing_pipeline.periods import Period
-from billing_pipeline.sources.collection import Collection, Keep, Kept, Received, Role
-from billing_pipeline.sources.http import Answer, HttpClient, NotFound
+from billing_pipeline.sources.authorization import BearerKey
+from billing_pipeline.sources.collection import Collection, Keep, Kept, Received, Role, path_segment
+from billing_pipeline.sources.fan_out import fan_out
+from billing_pipeline.sources.http import HttpClient
+from billing_pipeline.sources.http_answer import Answer, NotFound
 
 PER_PAGE = 50
 # Invoices can arrive while pages are read, which shifts every later page; a listing is then read anew.
 LISTING_READS = 3
 
 
+@dataclass(slots=True)
+class _Listing:
+    """One reading of the list: its pages as received, its entries by invoiceId, and what is missing from them."""
+
+    pages: list[Received] = field(default_factory=list)
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gaps: list[str] = field(default_factory=list)
+    total: int = 0
+
+
 class Netwo:
     """One operator's invoices as the hub has them."""
 
     def __init__(self, source: NetwoSource, *, operator_code: str, key: str) -> None:
-        self._source = source
+        self._http = source.http
         self._hub_code = source.operator_code or operator_code
-        self._key = key
+        self._client = HttpClient(
+            source.base_url, authorization=BearerKey(key, source.api_key_env), settings=source.http
+        )
+
+    def close(self) -> None:
+        self._client.close()
 
     def collect(self, period: Period, keep: Keep) -> Collection:
-        source = self._source
-        with HttpClient(source.base_url, key=self._key, key_env=source.api_key_env, settings=source.http) as client:
-            pages, entries, gaps = self._list(client, period)
-            kept = [keep(page) for page in pages]
-            with ThreadPoolExecutor(source.http.concurrency) as threads:
-                outcomes = list(threads.map(lambda entry: self._detail(client, entry, period, keep), entries))
-        for outcome in outcomes:
-            if isinstance(outcome, str):
-                gaps.append(outcome)
-            else:
-                kept.append(outcome)
-        found = sum(not isinstance(outcome, str) for outcome in outcomes)
-        return Collection(tuple(kept), tuple(gaps), {"invoices": _total(pages)}, {"invoices": found})
+        listing = self._list(period)
+        notes: list[str] = []
+        kept = [keep(page) for page in listing.pages]
+        verdicts: list[Received] = []
+        work: list[Callable[[], Kept | str | None]] = [partial(self._verdicts, period, verdicts, notes)]
+        work.extend(partial(self._detail, entry, period, keep) for entry in listing.entries.values())
+        # Twice as many workers as requests at once: while one keeps its document on disk, another asks.
+        outcomes = fan_out(lambda task: task(), work, workers=2 * self._http.concurrency)
+        gaps = [*listing.gaps, *(outcome for outcome in outcomes if isinstance(outcome, str))]
+        invoices = [outcome for outcome in outcomes if isinstance(outcome, Kept)]
+        kept.extend(invoices)
+        kept.extend(keep(received) for received in verdicts)
+        return Collection(
+            tuple(kept), tuple(gaps), {"invoices": listing.total}, {"invoices": len(invoices)}, tuple(notes)
+        )
 
-    def _list(self, client: HttpClient, period: Period) -> tuple[list[Received], list[dict[str, Any]], list[str]]:
-        """The pages as received, their entries, and what is missing from them after the last try."""
-        pages: list[Received] = []
-        entries: list[dict[str, Any]] = []
-        gaps: list[str] = []
+    def _list(self, period: Period) -> _Listing:
+        """The list, read again while it changes."""
         for _ in range(LISTING_READS):
-            pages, entries, gaps = self._read_pages(client, period)
-            if not gaps:
+            listing = self._read_pages(period)
+            if not listing.gaps:
                 break
-        return pages, entries, gaps
+        return listing
 
-    def _read_pages(self, client: HttpClient, period: Period) -> tuple[list[Received], list[dict[str, Any]], list[str]]:
-        pages: list[Received] = []
-        entries: dict[str, dict[str, Any]] = {}
-        gaps: list[str] = []
-        total: int | None = None
+    def _read_pages(self, period: Period) -> _Listing:
+        found = _Listing()
         read = 0
-        while total is None or read < total:
+        while not found.pages or read < found.total:
             params: dict[str, str | int] = {
-                "period": str(period), "operatorCode": self._hub_code, "page": len(pages) + 1, "perPage": PER_PAGE,
+                "period": str(period), "operatorCode": self._hub_code, "page": len(found.pages) + 1, "perPage": PER_PAGE,
             }  # fmt: skip
-            answer, document = client.get_json("/v1/billing/invoices", params)
+            answer, document = self._client.get_json("/v1/billing/invoices", params)
             listed, declared = _page(answer, document)
-            pages.append(_as_page(answer, params, declared))
-            if total is not None and declared != total:
-                gaps.append(f"{answer.url}: the total changed from {total} to {declared} while pages were read")
-            total = declared
-            if not listed:
-                break
+            if found.pages and declared != found.total:
+                found.gaps.append(
+                    f"{answer.url}: the total changed from {found.total} to {declared} while pages were read"
+                )
+            found.total = declared
+            found.pages.append(_as_page(answer, params, declared))
             read += len(listed)
+            known = len(found.entries)
             for entry in listed:
-                gaps.extend(self._place(entry, entries, answer, period))
-        if len(entries) != total:
-            gaps.append(f"the list of invoices declares {total}, {len(entries)} arrived")
-        return pages, list(entries.values()), gaps
+                found.gaps.extend(self._place(entry, found.entries, answer, period))
+            # A hub that repeats one page for ever would otherwise be asked until its total is reached.
+            if not listed or len(found.entries) == known:
+                break
+        if len(found.entries) != found.total:
+            found.gaps.append(f"the list of invoices declares {found.total}, {len(found.entries)} arrived")
+        return found
 
     def _place(
         self, entry: dict[str, Any], entries: dict[str, dict[str, Any]], answer: Answer, period: Period
@@ -85,41 +104,51 @@ class Netwo:
         invoice_id = entry.get("invoiceId")
         if not isinstance(invoice_id, str) or not invoice_id.strip():
             return [f"{answer.url}: an entry of 'invoices' has no invoiceId"]
+        named = one_line(invoice_id)
         operator = entry.get("operator")
         code = operator.get("code") if isinstance(operator, Mapping) else None
         if entry.get("period") != str(period) or code != self._hub_code:
-            return [f"{answer.url}: invoice {invoice_id} is of {code} {entry.get('period')}, which was not asked for"]
+            told = one_line(f"{code} {entry.get('period')}")
+            return [f"{answer.url}: invoice {named} is of {told}, which was not asked for"]
         if invoice_id in entries:
-            return [f"{answer.url}: invoice {invoice_id} is listed twice"]
+            return [f"{answer.url}: invoice {named} is listed twice"]
         entries[invoice_id] = entry
         return []
 
-    def _detail(self, client: HttpClient, entry: dict[str, Any], period: Period, keep: Keep) -> Kept | str:
+    def _detail(self, entry: dict[str, Any], period: Period, keep: Keep) -> Kept | str:
         """The invoice's document, or the line that says why there is none."""
         invoice_id = entry["invoiceId"]
-        path = f"/v1/billing/invoices/{quote(invoice_id, safe='')}"
+        named, segment = one_line(invoice_id), path_segment(invoice_id)
+        if segment is None:
+            return f"invoice {named} cannot be asked for: its id is no name; ask the hub to correct it"
         try:
-            answer, document = client.get_json(path)
+            answer, document = self._client.get_names(f"/v1/billing/invoices/{segment}")
         except NotFound as missing:
-            return f"invoice {invoice_id} is listed but has no detail ({missing})"
-        kept = keep(
-            Received(
-                role=Role.NETWO_INVOICE,
-                name=invoice_id,
-                location=answer.url,
-                media_type=answer.media_type,
-                extension="json",
-                content=answer.body,
-                declared_count=_line_count(entry),
-                request={"method": "GET", "url": answer.url},
-                response_headers=dict(answer.headers),
-            )
-        )
+            return f"invoice {named} is listed but has no detail ({missing})"
+        kept = keep(_received(answer, Role.NETWO_INVOICE, invoice_id, declared=_line_count(entry)))
         if not isinstance(document, dict) or document.get("invoiceId") != invoice_id:
-            return f"{answer.url}: the answer is not invoice {invoice_id}"
+            return f"{answer.url}: the answer is not invoice {named}"
         if document.get("period", str(period)) != str(period):
-            return f"{answer.url}: invoice {invoice_id} says period {document.get('period')}, the list says {period}"
+            told = one_line(document.get("period"))
+            return f"{answer.url}: invoice {named} says period {told}, the list says {period}"
         return kept
+
+    def _verdicts(self, period: Period, found: list[Received], notes: list[str]) -> None:
+        """The hub's own reconciliation: a cross-check, so that a hub without a usable one is noted and no more."""
+        params = {"period": str(period), "operatorCode": self._hub_code}
+        try:
+            answer, document = self._client.get_json("/v1/billing/reconciliation", params)
+        except SourceRefused as refusal:
+            notes.append(f"the hub's own reconciliation is not compared: {refusal}")
+            return
+        items = document.get("items") if isinstance(document, dict) else None
+        if not isinstance(items, list) or document.get("period") != str(period):
+            notes.append(f"the hub's own reconciliation is not compared: {answer.url} has no 'items' of {period}")
+            return
+        summary = document.get("summary")
+        total = summary.get("totalServices") if isinstance(summary, Mapping) else None
+        declared = total if isinstance(total, int) and not isinstance(total, bool) else None
+        found.append(_received(answer, Role.NETWO_RECONCILIATION, f"reconciliation {period}", declared=declared))
 
 
 def _page(answer: Answer, document: Any) -> tuple[list[dict[str, Any]], int]:
@@ -135,21 +164,21 @@ def _page(answer: Answer, document: Any) -> tuple[list[dict[str, Any]], int]:
 
 
 def _as_page(answer: Answer, params: Mapping[str, str | int], declared: int) -> Received:
+    return _received(answer, Role.NETWO_LISTING, f"invoices page {params['page']}", declared=declared)
+
+
+def _received(answer: Answer, role: Role, name: str, *, declared: int | None = None) -> Received:
     return Received(
-        role=Role.NETWO_LISTING,
-        name=f"invoices page {params['page']}",
+        role=role,
+        name=name,
         location=answer.url,
         media_type=answer.media_type,
         extension="json",
         content=answer.body,
         declared_count=declared,
-        request={"method": "GET", "url": answer.url},
+        request=answer.request,
         response_headers=dict(answer.headers),
     )
-
-
-def _total(pages: list[Received]) -> int:
-    return (pages[-1].declared_count or 0) if pages else 0
 
 
 def _line_count(entry: Mapping[str, Any]) -> int | None:

@@ -23,6 +23,9 @@ class R189Files:
         self._period_of = period_of
         self._stem_order = stem_order
 
+    def close(self) -> None:
+        pass
+
     def collect(self, period: Period, keep: Keep) -> Collection:
         """The period's files, each content once, under the greater of its names."""
         kept: dict[str, Kept] = {}

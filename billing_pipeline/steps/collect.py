@@ -1,23 +1,67 @@
 """Step 1: fetch one operator's month into raw/ and write down what came. Replaces nothing that is stored."""
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from billing_pipeline.config import Operator
-from billing_pipeline.errors import ConfigurationError, SourceError, StorageError
-from billing_pipeline.normalize.inventory import parse_inventory, read_files
-from billing_pipeline.periods import Period
+from billing_pipeline.config import Operator, OrangeSource
+from billing_pipeline.errors import SourceError, StorageError
+from billing_pipeline.normalize.inventory import InventoryFile, parse_inventory, read_files
+from billing_pipeline.periods import PARIS, Period
+from billing_pipeline.r189.naming import period_in_name
+from billing_pipeline.sources.authorization import Credentials
 from billing_pipeline.sources.collection import INVENTORY_ROLES, Collection, Kept, Received, Role, Source
 from billing_pipeline.sources.netwo import Netwo
+from billing_pipeline.sources.orange_b2b import OrangeB2B
+from billing_pipeline.sources.orange_offer import FileNaming
 from billing_pipeline.sources.r189_files import R189Files
-from billing_pipeline.steps.file_periods import period_of_file, stem_order
+from billing_pipeline.steps.file_periods import period_by_rows, period_of_file, stem_order
 from billing_pipeline.steps.workspace import Workspace, required_secret
 from billing_pipeline.storage.raw import Manifest
+from billing_pipeline.storage.raw_batch import RawBatch, raw_batch
 
 COLLECTED, COMPLETE, INCOMPLETE = "collected", "complete", "incomplete"
+KEY_WARNING_DAYS = 60
+
+
+class CollectionSession:
+    """The sources of one command, each opened when first asked for: one listing and one token for all its periods."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Source] = {}
+
+    def source(self, operator: Operator) -> Source:
+        if operator.code not in self._sources:
+            self._sources[operator.code] = open_source(operator)
+        return self._sources[operator.code]
+
+    def close(self) -> None:
+        while self._sources:
+            self._sources.popitem()[1].close()
+
+
+_session: ContextVar[CollectionSession | None] = ContextVar("collection_session", default=None)
+
+
+@contextmanager
+def collection_session() -> Iterator[CollectionSession]:
+    """Within the block every collection of this thread shares its sources; a nested block joins the outer one."""
+    current = _session.get()
+    if current is not None:
+        yield current
+        return
+    session = CollectionSession()
+    token = _session.set(session)
+    try:
+        yield session
+    finally:
+        _session.reset(token)
+        session.close()
 
 
 def collect(workspace: Workspace, operator: Operator, period: Period, *, run_id: str, from_raw: bool) -> Manifest:
@@ -51,23 +95,19 @@ def _keep_inventory(workspace: Workspace, operator: Operator, period: Period) ->
     files = read_files(config.services, period)
     parse_inventory(files, [one.code for one in config.operators])
     roles = zip(INVENTORY_ROLES, (files.services, files.prices, files.charges), strict=True)
-    return [
-        keep(
-            workspace,
-            operator.code,
-            period,
-            Received(
-                role=role,
-                name=file.path.name,
-                location=str(file.path),
-                media_type="text/csv",
-                extension="csv",
-                content=file.content,
-            ),
-        )
-        for role, file in roles
-        if file is not None
-    ]
+    with raw_batch(workspace.raw, operator.code, str(period)) as batch:
+        return [keep(batch, _inventory_file(role, file)) for role, file in roles if file is not None]
+
+
+def _inventory_file(role: Role, file: InventoryFile) -> Received:
+    return Received(
+        role=role,
+        name=file.path.name,
+        location=str(file.path),
+        media_type="text/csv",
+        extension="csv",
+        content=file.content,
+    )
 
 
 def _kept_before(workspace: Workspace, operator: Operator, period: Period) -> dict[str, Any]:
@@ -77,12 +117,12 @@ def _kept_before(workspace: Workspace, operator: Operator, period: Period) -> di
             f"{operator.code} {period}: nothing was ever collected into {workspace.raw.root}; run without --from-raw"
         )
     repeated = {name: manifest.content[name] for name in ("source_type", "documents", "gaps", "declared", "collected")}
-    return {**repeated, "from_raw": True}
+    return {**repeated, "notes": manifest.content.get("notes", []), "from_raw": True}
 
 
 def _fetched(workspace: Workspace, operator: Operator, period: Period) -> dict[str, Any]:
-    source = open_source(operator)
-    collection = source.collect(period, partial(keep, workspace, operator.code, period))
+    with collection_session() as session, raw_batch(workspace.raw, operator.code, str(period)) as batch:
+        collection = session.source(operator).collect(period, partial(keep, batch))
     gaps = [*collection.gaps, *_no_longer_offered(workspace, operator, period, collection)]
     return {
         "source_type": operator.source.type,
@@ -90,7 +130,24 @@ def _fetched(workspace: Workspace, operator: Operator, period: Period) -> dict[s
         "gaps": gaps,
         "declared": collection.declared,
         "collected": collection.collected,
+        "notes": [*collection.notes, *source_warnings(operator)],
     }
+
+
+def source_warnings(operator: Operator, today: dt.date | None = None) -> list[str]:
+    """What will go wrong soon: an API key within 60 days of its end (renewing one takes the operator's support)."""
+    source = operator.source
+    if source.type != "orange_b2b" or source.api_key_expires_on is None:
+        return []
+    day = today or dt.datetime.now(PARIS).date()
+    left = (source.api_key_expires_on - day).days
+    if left > KEY_WARNING_DAYS:
+        return []
+    when = f"expires in {left} days, on" if left >= 0 else "expired on"
+    return [
+        f"{operator.code}: the API key in {source.api_key_env} {when} {source.api_key_expires_on}; "
+        "ask the operator for a new one and set source.api_key_expires_on"
+    ]
 
 
 def open_source(operator: Operator) -> Source:
@@ -99,14 +156,30 @@ def open_source(operator: Operator) -> Source:
     if source.type == "netwo":
         key = required_secret(source.api_key_env, operator.code)
         return Netwo(source, operator_code=operator.code, key=key)
-    if source.type == "r189_files":
-        period_of: Callable[[Path], Period] = partial(period_of_file, profile=operator.profile)
-        return R189Files(source, period_of=period_of, stem_order=stem_order)
-    raise ConfigurationError(f"operator {operator.code}: sources of type {source.type} cannot be collected yet")
+    if source.type == "orange_b2b":
+        return OrangeB2B(source, credentials=_orange_credentials(source, operator.code), naming=_naming(operator))
+    period_of: Callable[[Path], Period] = partial(period_of_file, profile=operator.profile)
+    return R189Files(source, period_of=period_of, stem_order=stem_order)
 
 
-def keep(workspace: Workspace, operator_code: str, period: Period, received: Received) -> Kept:
-    """Store the bytes and their sidecar; the first sighting of the same bytes keeps its time and place."""
+def _orange_credentials(source: OrangeSource, owner: str) -> Credentials:
+    return Credentials(
+        client_id=required_secret(source.client_id_env, owner),
+        client_secret=required_secret(source.client_secret_env, owner),
+        api_key=required_secret(source.api_key_env, owner),
+        client_id_env=source.client_id_env,
+        client_secret_env=source.client_secret_env,
+        api_key_env=source.api_key_env,
+    )
+
+
+def _naming(operator: Operator) -> FileNaming:
+    by_rows = partial(period_by_rows, profile=operator.profile)
+    return FileNaming(period_in_name=period_in_name, period_by_rows=by_rows, stem_order=stem_order)
+
+
+def keep(batch: RawBatch, received: Received) -> Kept:
+    """Store the bytes and their sidecar, durable when the batch ends; the first sighting of the same bytes keeps its time and place."""
     sidecar = {
         "role": received.role.value,
         "original_name": received.name,
@@ -116,10 +189,9 @@ def keep(workspace: Workspace, operator_code: str, period: Period, received: Rec
         "response_headers": received.response_headers,
         "created_at": received.created_at,
         "declared_count": received.declared_count,
+        "declared_ids": list(received.declared_ids),
     }
-    stored = workspace.raw.put(
-        operator_code, str(period), received.content, extension=received.extension, sidecar=sidecar
-    )
+    stored = batch.put(received.content, extension=received.extension, sidecar=sidecar)
     return Kept(
         role=received.role,
         sha256=stored.sha256,
@@ -131,22 +203,28 @@ def keep(workspace: Workspace, operator_code: str, period: Period, received: Rec
         fetched_at=stored.first_seen.isoformat(),
         created_at=received.created_at,
         declared_count=received.declared_count,
+        declared_ids=list(received.declared_ids),
     )
+
+
+_BILLED_BY = {Role.R189_CHARGES: "file", Role.NETWO_INVOICE: "invoice", Role.ORANGE_BILL: "bill"}
 
 
 def _no_longer_offered(workspace: Workspace, operator: Operator, period: Period, collection: Collection) -> list[str]:
     """A source that stops offering what it once had is not believed: files do not become unbilled."""
+    remedy = "put it back, or use --from-raw for what was kept"
     before = workspace.raw.last_complete(operator.code, str(period))
     if before is None:
-        return []
+        latest = workspace.raw.latest(operator.code, str(period))
+        had_some = latest is not None and any(one.role in _BILLED_BY for one in documents_of(latest))
+        has_none = not any(document.role in _BILLED_BY for document in collection.documents)
+        return [f"the source answers with nothing for a period that has lines; {remedy}"] if had_some and has_none else []
     offered = {document.sha256 for document in collection.documents}
     names = {document.name for document in collection.documents}
-    what = {Role.R189_CHARGES: "file", Role.NETWO_INVOICE: "invoice"}
     return [
-        f"{what[document.role]} {document.name} of the last complete collection is no longer offered; "
-        "put it back, or use --from-raw for what was kept"
+        f"{_BILLED_BY[document.role]} {document.name} of the last complete collection is no longer offered; {remedy}"
         for document in documents_of(before)
-        if document.role in what and document.sha256 not in offered and document.name not in names
+        if document.role in _BILLED_BY and document.sha256 not in offered and document.name not in names
     ]
 
 

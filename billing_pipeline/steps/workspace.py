@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import Self
 
 from billing_pipeline.config import BillingConfig
@@ -40,6 +41,11 @@ class Workspace:
     def scratch(self) -> Path:
         """Where steps keep what they need only while they run."""
         return self.config.storage.data_dir / "scratch"
+
+    def discard_scratch(self, run_id: str) -> None:
+        """Remove what a run whose process is gone kept there; a run that ends in order does so itself."""
+        for folder in self.scratch.glob(f"{run_id}*"):
+            rmtree(folder, ignore_errors=True)
 
 
 def required_secret(name: str, owner: str, environ: Mapping[str, str] = os.environ) -> str:

@@ -91,8 +91,8 @@ class RawStore:
         try:
             make_directory(folder)
             try:
-                sha256, size = _copy(content, incoming)
-                path = folder / _document_name(sha256, extension)
+                sha256, size = copy_bytes(content, incoming)
+                path = folder / document_name(sha256, extension)
                 # Also over bytes that are there already: should those have rotted, they are whole again.
                 move_into_place(incoming, path)
             finally:
@@ -104,10 +104,7 @@ class RawStore:
 
     def _write_sidecar(self, folder: Path, sha256: str, name: str, size: int, sidecar: Mapping[str, Any]) -> datetime:
         path = folder / f"{sha256}.json"
-        first_seen = datetime.now(UTC).isoformat()
-        if path.exists():
-            with suppress(StorageError, KeyError):
-                first_seen = _read_json(path)["first_seen"]
+        first_seen = first_seen_before(path) or datetime.now(UTC).isoformat()
         own = {"sha256": sha256, "file": name, "bytes": size, "first_seen": first_seen}
         write_json(path, {**sidecar, **own})
         return datetime.fromisoformat(first_seen)
@@ -177,7 +174,7 @@ def _folders(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
-def _document_name(sha256: str, extension: str) -> str:
+def document_name(sha256: str, extension: str) -> str:
     """`<sha256>.<ext>`, but `.body.json` for JSON, since `<sha256>.json` is the sidecar's name."""
     extension = extension.lstrip(".").lower()
     if _EXTENSION.fullmatch(extension) is None:
@@ -190,8 +187,17 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _copy(content: bytes | Path, target: Path) -> tuple[str, int]:
-    """Write `content` durably to `target`, hashing on the way: (sha256, bytes)."""
+def first_seen_before(sidecar: Path) -> str | None:
+    """When the document of this sidecar was first received; None where there is none that can be read."""
+    if not sidecar.exists():
+        return None
+    with suppress(StorageError, KeyError):
+        return str(_read_json(sidecar)["first_seen"])
+    return None
+
+
+def copy_bytes(content: bytes | Path, target: Path, *, synced: bool = True) -> tuple[str, int]:
+    """Write `content` to `target`, durably if `synced`, hashing on the way: (sha256, bytes)."""
     digest, size = hashlib.sha256(), 0
     source: BinaryIO = BytesIO(content) if isinstance(content, bytes) else content.open("rb")
     with source, target.open("xb") as file:
@@ -200,7 +206,8 @@ def _copy(content: bytes | Path, target: Path) -> tuple[str, int]:
             size += len(piece)
             file.write(piece)
         file.flush()
-        os.fsync(file.fileno())
+        if synced:
+            os.fsync(file.fileno())
     return digest.hexdigest(), size
 
 

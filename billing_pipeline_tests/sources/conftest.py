@@ -10,7 +10,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Hub:
-    """`answer` handles every GET; `requests` lists their targets."""
+    """`answer` handles every GET and POST; `requests` lists their targets."""
 
     def __init__(self) -> None:
         self.answer: Answer = lambda handler: reply(handler, 404, b"{}")
@@ -25,6 +25,10 @@ class Hub:
                 hub.requests.append(self.path)
                 hub.headers.append(dict(self.headers))
                 hub.answer(self)
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                self.do_GET()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -48,9 +52,9 @@ class Hub:
 
 def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
     handler.send_response(status)
-    sent = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
-    for name, value in sent.items():
-        handler.send_header(name.replace("_", "-"), value)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **given}.items():
+        handler.send_header(name, value)
     handler.end_headers()
     handler.wfile.write(body)
 
