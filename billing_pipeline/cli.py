@@ -90,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     summary.add_argument("--operator", action="append", metavar="CODE")
     summary.add_argument("--format", choices=("table", "json", "csv"), default="table")
 
+    inspect = add(
+        "inspect", "Read an R189 file without loading it: profile, first rows, what would be rejected.", _inspect
+    )
+    inspect.add_argument("file", type=Path, metavar="FILE", help=".csv or .csv.gz")
+    inspect.add_argument("--operator", metavar="CODE", help="whose profile applies; default: the built-in defaults")
+
     add("check-config", "Check billing.yaml without contacting anything.", _check_config)
 
     sandbox = add("sandbox", "Serve the operators' APIs on 127.0.0.1 with generated data.", _sandbox)
@@ -155,6 +161,12 @@ def _summary(options: argparse.Namespace) -> int:
     from billing_pipeline.commands.summary import summary
 
     return summary(_config_path(options), period=options.period, operators=options.operator, style=options.format)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from billing_pipeline.commands.inspect import inspect
+
+    return inspect(options.file, operator=options.operator, config=getattr(options, "config", None))
 
 
 def _check_config(options: argparse.Namespace) -> int:

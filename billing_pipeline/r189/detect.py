@@ -5,16 +5,19 @@ together, the date style from every date column together, the charge month and t
 rule in votes.py. What the operator's profile pins is not voted on. The outcome depends on nothing but the bytes.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing_pipeline.config import ChargeMonthFormat, DateFormat, Profile
 from billing_pipeline.errors import RefusedFile
 from billing_pipeline.r189 import bytestream, votes
+from billing_pipeline.r189.ahead import ahead
 from billing_pipeline.r189.blocks import BlockReader, Piece, newline_name
 from billing_pipeline.r189.opening import UTF8, WINDOWS_1252, OpenedFile, open_file
 from billing_pipeline.r189.profile import FileProfile, Origin
@@ -22,6 +25,7 @@ from billing_pipeline.schemas.columns import Kind
 from billing_pipeline.schemas.r189 import BY_HEADER
 
 TAX_RATE = "Tax rate"
+_INVOICE_NUMBER = "Invoice number"
 _NUMBER_KINDS = (Kind.DECIMAL, Kind.RATE)
 
 
@@ -31,32 +35,48 @@ def detect(path: Path, pinned: Profile, *, name: str) -> FileProfile:
     RefusedFile, one line with the cells and the key to set, where it has two readings; also where it cannot be read
     at all (gzip, header, limits).
     """
-    return survey(path, pinned, name=name)[0]
+    return survey(path, pinned, name=name).profile
 
 
-def survey(path: Path, pinned: Profile, *, name: str) -> tuple[FileProfile, str]:
-    """(the file's profile, the SHA-256 of its bytes as received, in hex), from one reading of the file."""
+@dataclass(frozen=True)
+class Survey:
+    """What one reading of a file tells of it before any row is judged.
+
+    `rows` are its records, readable or not; `invoices` counts those whose Invoice number can be told, by that number.
+    `sha256` is of the bytes as received, in hex.
+    """
+
+    profile: FileProfile
+    sha256: str
+    rows: int
+    invoices: Counter[str]
+
+
+def survey(path: Path, pinned: Profile, *, name: str, sha256: str | None = None) -> Survey:
+    """Read the file once. A known `sha256` is taken on trust: hashing again costs a sixth of the reading."""
     if pinned.encoding is not None:
-        return _survey(path, pinned, name, pinned.encoding)
+        return _survey(path, pinned, name, sha256, pinned.encoding)
     try:
-        return _survey(path, pinned, name, UTF8)
+        return _survey(path, pinned, name, sha256, UTF8)
     except bytestream.NotUtf8 as error:
         offset = error.offset
-    return _survey(path, pinned, name, WINDOWS_1252, not_utf8_at=offset)
+    return _survey(path, pinned, name, sha256, WINDOWS_1252, not_utf8_at=offset)
 
 
 def _survey(
-    path: Path, pinned: Profile, name: str, encoding: str, not_utf8_at: int | None = None
-) -> tuple[FileProfile, str]:
-    opened = open_file(path, name, encoding, checked=pinned.encoding is None, hashed=True)
+    path: Path, pinned: Profile, name: str, sha256: str | None, encoding: str, not_utf8_at: int | None = None
+) -> Survey:
+    opened = open_file(path, name, encoding, checked=pinned.encoding is None, hashed=sha256 is None)
     ballot = _Ballot(pinned, opened.header.columns)
     reader = BlockReader(
-        opened.header, opened.newline, name, coded=ballot.headers, plain=(),
+        opened.header, opened.newline, name, coded=[*ballot.headers, _INVOICE_NUMBER], plain=(),
         check_utf8=pinned.encoding == UTF8, replaced=encoding == WINDOWS_1252,
     )  # fmt: skip
     watch = _Watch(opened, name, not_utf8_at)
-    for piece in reader.pieces(watch.blocks()):
+    invoices: Counter[str] = Counter()
+    for piece in ahead(reader.pieces(watch.blocks())):
         ballot.add(piece)
+        _count_invoices(invoices, piece)
     styles, origins = ballot.decide(name)
     if pinned.encoding is not None:
         origins["encoding"] = Origin.PINNED
@@ -68,7 +88,21 @@ def _survey(
         date_format=styles.date_format, charge_month_format=styles.charge_month_format, tax_rate=styles.tax_rate,
         width=header.width, columns=header.columns, absent=header.absent, extra=header.extra, origins=origins,
     )  # fmt: skip
-    return profile, opened.received.sha256
+    return Survey(profile, sha256 or opened.received.sha256, reader.rows_seen, invoices)
+
+
+def _count_invoices(invoices: Counter[str], piece: Piece) -> None:
+    """Every record with all its fields has an invoice number that can be told, whatever else it breaks."""
+    coded = piece.cells.column(_INVOICE_NUMBER)
+    if len(coded):
+        numbers = pc.utf8_trim_whitespace(coded.dictionary).to_pylist()
+        counts = np.bincount(coded.indices.drop_null().to_numpy(), minlength=len(numbers))
+        for number, count in zip(numbers, counts.tolist(), strict=True):
+            if number:
+                invoices[number] += count
+    for fault in piece.faults:
+        if fault.text.invoice_number is not None:
+            invoices[fault.text.invoice_number] += 1
 
 
 class _Watch:

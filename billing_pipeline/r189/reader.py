@@ -17,15 +17,18 @@ rows of the file = rows of `charges` + distinct rows of `rejected`, in every bat
     arithmetic    Taxable amount      Pre-discount less Discount is another, by more than 0.01         rules.py
     period_order  Period to           before Period from, or only one of the two is stated             rules.py
     span          Period to           the period is longer than 120 months                             rules.py
+    superseded    (none)              another document's copy of its invoice counts instead            superseded.py
 
-The first four leave a row unread, so nothing else is said of it; of the others a row may break several. A column that
-is none of the 50 is named `#` and its place from 1. Which file owns an invoice, and how many rejected rows are too
-many, is decided where several files are in view.
+The first four leave a row unread, so nothing else is said of it; of the others a row may break several. A superseded
+row is superseded and nothing else. A column that is none of the 50 is named `#` and its place from 1. Which file owns
+an invoice, and how many rejected rows are too many, is decided where several files are in view.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +43,7 @@ from billing_pipeline.r189.opening import UTF8, WINDOWS_1252, open_file
 from billing_pipeline.r189.profile import Origin
 from billing_pipeline.r189.rejections import Rejection, RowText, rejected_batch, shown
 from billing_pipeline.r189.rules import Rule
+from billing_pipeline.r189.superseded import superseded_rows
 from billing_pipeline.schemas import arrow, tables
 from billing_pipeline.schemas.r189 import BY_HEADER
 
@@ -54,18 +58,21 @@ AMOUNTS = (
     "Pre-discount amount", "Discount amount", "Taxable amount", "Tax amount", "Invoicing Amount", "Total including Tax",
 )  # fmt: skip
 DEFAULT_ROWS_PER_BATCH = 65_536
+NONE_SUPERSEDED: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class ChargeBatch:
     """Consecutive records of the file: `charges` under CHARGES_SCHEMA, `rejected` under rejections.REJECTED_SCHEMA.
 
-    `rows` counts the records: those loaded and those rejected, each once.
+    `rows` counts the records: those loaded and those rejected, each once. `charge_months` are those of the rows that
+    break no rule, superseded ones included: what a file is for does not depend on other files.
     """
 
     charges: pa.RecordBatch
     rejected: pa.RecordBatch
     rows: int
+    charge_months: pa.Array
 
 
 class R189File:
@@ -73,17 +80,25 @@ class R189File:
 
     Making one reads the file once to detect its styles (and hash it); `batches` reads it again. RefusedFile, one line,
     where it cannot be read with certainty. `sha256` is the known hash of its bytes as received, else it is computed.
+    `rows` counts its records, `invoices` those of each invoice number, rejected ones included where it can be told.
     """
 
     def __init__(self, path: Path, pinned: Profile, *, name: str, sha256: str | None = None) -> None:
         self._path = path
         self._name = name
         self._pinned = pinned
-        self.profile, computed = survey(path, pinned, name=name)
-        self.sha256 = sha256 or computed
+        found = survey(path, pinned, name=name, sha256=sha256)
+        self.profile, self.sha256 = found.profile, found.sha256
+        self.rows: int = found.rows
+        self.invoices: Counter[str] = found.invoices
 
-    def batches(self, rows_per_batch: int = DEFAULT_ROWS_PER_BATCH) -> Iterator[ChargeBatch]:
-        """The rows in the file's order, at most `rows_per_batch` loaded ones at a time; memory stays that of a block."""
+    def batches(
+        self, rows_per_batch: int = DEFAULT_ROWS_PER_BATCH, superseded: Mapping[str, str] = NONE_SUPERSEDED
+    ) -> Iterator[ChargeBatch]:
+        """The rows in the file's order, at most `rows_per_batch` loaded ones at a time; memory stays that of a block.
+
+        Rows of an invoice number in `superseded` (number → why) are rejected under that check, whatever else they break.
+        """
         cells = CellReader(
             self.profile,
             vocabulary.Vocabulary[DocumentType](vocabulary.DOCUMENT_TYPES, self._pinned.document_types),
@@ -91,7 +106,7 @@ class R189File:
         )
         for block_piece in self.pieces():
             for piece in _slices(block_piece, rows_per_batch):
-                yield _batch(piece, cells, self.sha256)
+                yield _batch(piece, cells, self.sha256, superseded)
 
     def pieces(self) -> Iterator[Piece]:
         """The records as text cells, before anything is made of them."""
@@ -107,16 +122,21 @@ class R189File:
         yield from blocks.pieces(opened.blocks)
 
 
-def _batch(piece: Piece, cells: CellReader, sha256: str) -> ChargeBatch:
+def _batch(piece: Piece, cells: CellReader, sha256: str, superseded: Mapping[str, str]) -> ChargeBatch:
     typed = with_credits_negative(cells.typed(piece))
     rejections = [*piece.faults, *_rejections(piece, typed)]
-    kept = np.ones(piece.cells.num_rows, bool)
-    kept[np.isin(piece.rows, [one.source_row for one in rejections])] = False
+    sound = ~np.isin(piece.rows, [one.source_row for one in rejections])
+    months, kept = typed.columns["Charge Month"].filter(pa.array(sound)), sound
+    if superseded:
+        elsewhere = list(superseded_rows(piece, superseded))
+        settled = {one.source_row for one in elsewhere}
+        rejections = elsewhere + [one for one in rejections if one.source_row not in settled]
+        kept = sound & ~np.isin(piece.rows, list(settled))
     charges = _charges(piece, typed, sha256)
     if not kept.all():
         charges = charges.filter(pa.array(kept))
     rejected = rejected_batch(rejections, sha256)
-    return ChargeBatch(charges, rejected, charges.num_rows + len({one.source_row for one in rejections}))
+    return ChargeBatch(charges, rejected, charges.num_rows + len({one.source_row for one in rejections}), months)
 
 
 def with_credits_negative(typed: TypedPiece) -> TypedPiece:

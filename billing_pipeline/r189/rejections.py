@@ -65,9 +65,9 @@ def row_text(data: bytes, record: Record, columns: Mapping[str, int]) -> RowText
     return RowText(_storable(b"".join(pieces)), tuple(keys))
 
 
-def shown(cell: str) -> str:
-    """A cell as a message quotes it: on one line, at most 40 characters."""
-    short = cell if len(cell) <= _QUOTED_CHARACTERS else cell[:_QUOTED_CHARACTERS] + "…"
+def shown(cell: str, characters: int = _QUOTED_CHARACTERS) -> str:
+    """A cell as a message quotes it: on one line, at most that many characters."""
+    short = cell if len(cell) <= characters else cell[:characters] + "…"
     return repr(short)
 
 

@@ -121,12 +121,21 @@ class NumberVote(StyleVote[str]):
             self.count({style: parts for style, parts in read.items() if parts is not None}, cell, at, locate)
 
 
+# A file holds some thousand distinct days, met again in every block and column; hostile ones may hold more.
+_MOST_REMEMBERED = 65_536
+
+
 class DateVote(StyleVote[DateFormat]):
     def __init__(self) -> None:
         super().__init__("dates", "date_format", DATE_WORDS)
+        self._counted: set[str] = set()
 
     def add(self, cells: pa.StringArray, locate: Locate) -> None:
         for at, cell in enumerate(cells.to_pylist()):
+            if cell in self._counted:
+                continue
+            if len(self._counted) < _MOST_REMEMBERED:
+                self._counted.add(cell)
             read = {style: read_date(cell, style) for style in DateFormat}
             self.count({style: day for style, day in read.items() if day is not None}, cell, at, locate)
 

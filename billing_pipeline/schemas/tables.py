@@ -217,6 +217,49 @@ RECONCILIATION_SUMMARY = table(
     Column("rows_rejected", INTEGER, "Rows rejected, superseded ones included."),
 )
 
+RECONCILIATION_HISTORY = table(
+    "reconciliation_history",
+    "One row per item and evaluation that changed its verdict; never changed, never rebuilt, only restored from a backup.",
+    ("item_id", "changed_at"),
+    Column("item_id", TEXT, "The item."),
+    Column("changed_at", Kind.INSTANT, "When the verdict was replaced."),
+    Column("changed_by_run", TEXT, "The run that replaced it.", nullable=False),
+    Column("status_before", TEXT, "Null where there was no such item."),
+    Column("status_after", TEXT, "Null where there is no such item any more."),
+    Column("reason_code_before", TEXT, "The weightiest reason then."),
+    Column("reason_code_after", TEXT, "The weightiest reason since."),
+    Column("service_amount_before", DECIMAL, "What was expected then, in the contract's currency."),
+    Column("service_amount_after", DECIMAL, "What is expected since."),
+    Column("invoice_amount_before", DECIMAL, "What was found billed then, in currency_before."),
+    Column("invoice_amount_after", DECIMAL, "What is found billed since, in currency_after."),
+    Column("difference_before", DECIMAL, "Billed less expected then; null across currencies."),
+    Column("difference_after", DECIMAL, "Billed less expected since; null across currencies."),
+    Column("currency_before", TEXT, "ISO 4217 code then."),
+    Column("currency_after", TEXT, "ISO 4217 code since."),
+    Column(
+        "documents",
+        Kind.TEXT_LIST,
+        "SHA-256 of the documents that changed it; empty: terms or rules did.",
+        nullable=False,
+    ),
+)
+
+SOURCE_VERDICTS = table(
+    "source_verdicts",
+    "One row per service or line on which the hub's own reconciliation has a verdict, or ours has: both side by side.",
+    ("service_id", "invoice_line_id"),
+    Column("service_id", TEXT, "The service; empty where the hub's item names none."),
+    Column("invoice_line_id", TEXT, "The line the hub names; empty where it names none."),
+    Column("source_status", TEXT, "The hub's verdict; null where it has none on this service."),
+    Column("source_service_amount", DECIMAL, "What the hub expected."),
+    Column("source_invoice_amount", DECIMAL, "What the hub found billed."),
+    Column("source_detail", TEXT, "The hub's own words."),
+    Column("status", TEXT, "Our verdict; null where we have none on it."),
+    Column("service_amount", DECIMAL, "What we expected, in the contract's currency."),
+    Column("invoice_amount", DECIMAL, "What we found billed for the period."),
+    Column("agrees", Kind.BOOLEAN, "Whether both verdicts and both amounts are the same.", nullable=False),
+)
+
 INVOICE_RECONCILIATION = table(
     "invoice_reconciliation",
     "One row per invoice and evaluated period in which it has lines.",
@@ -249,6 +292,8 @@ TABLES: tuple[Table, ...] = (
     RECONCILIATION_REASONS,
     RECONCILIATION_SUMMARY,
     INVOICE_RECONCILIATION,
+    RECONCILIATION_HISTORY,
+    SOURCE_VERDICTS,
     R189_CHARGES,
 )
 BY_NAME = {one.name: one for one in TABLES}

@@ -11,7 +11,7 @@ from billing_pipeline.errors import IdentityViolation
 from billing_pipeline.money import divide_half_up
 from billing_pipeline.normalize.ownership import Holding
 from billing_pipeline.r189.superseded import SUPERSEDED
-from billing_pipeline.steps.readings import Documents
+from billing_pipeline.steps.readings import Reading, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +24,37 @@ class RowCounts:
     superseded: int
 
 
-def count_rows(documents: Documents, superseded: Mapping[str, Mapping[str, Holding]]) -> RowCounts:
-    """Count, and hold identity 1: the rows of every document are loaded or rejected, none is both, none is neither."""
-    rejected_in_all = superseded_in_all = read_in_all = 0
-    for reading in documents.readings:
-        reasons = supersession_messages(superseded.get(reading.document.sha256, {}))
-        loaded = sum(batch.num_rows for batch in reading.lines(reasons))
-        rejected, out = _rejected_rows(reading.rejected(reasons))
+class RowCount:
+    """Counts the rows of a partition's documents as they pass by, one document after the other."""
+
+    def __init__(self) -> None:
+        self._files = self._read = self._rejected = self._superseded = 0
+
+    def passing(self, reading: Reading, rows: Iterator[Rows]) -> Iterator[Rows]:
+        """The same rows, counted; holds identity 1: the rows of the document are loaded or rejected, none is neither.
+
+        A row's rejections are all in one batch, so that distinct rows can be counted batch by batch.
+        """
+        loaded = rejected = 0
+        for batch in rows:
+            loaded += batch.lines.num_rows
+            rejected += _distinct(batch.rejected)
+            self._superseded += _distinct(
+                batch.rejected.filter(pc.equal(batch.rejected.column("check_name"), SUPERSEDED))
+            )
+            yield batch
         if loaded + rejected != reading.rows_read:
             raise IdentityViolation(
                 f"{reading.document.name}: {reading.rows_read} rows in the document, {loaded} to load and {rejected} "
                 "rejected; nothing was replaced"
             )
-        read_in_all += reading.rows_read
-        rejected_in_all += rejected
-        superseded_in_all += out
-    return RowCounts(len(documents.readings), read_in_all, rejected_in_all, superseded_in_all)
+        self._files += 1
+        self._read += reading.rows_read
+        self._rejected += rejected
+
+    @property
+    def counts(self) -> RowCounts:
+        return RowCounts(self._files, self._read, self._rejected, self._superseded)
 
 
 def too_many_rejected(counts: RowCounts, limit: Decimal) -> Iterator[str]:
@@ -61,12 +76,7 @@ def supersession_messages(owners: Mapping[str, Holding]) -> dict[str, str]:
     }
 
 
-def _rejected_rows(batches: Iterator[pa.RecordBatch]) -> tuple[int, int]:
-    """Distinct rows rejected, and how many of them are superseded."""
-    rows: set[int] = set()
-    superseded: set[int] = set()
-    for batch in batches:
-        rows.update(batch.column("source_row").to_pylist())
-        out = batch.filter(pc.equal(batch.column("check_name"), SUPERSEDED))
-        superseded.update(out.column("source_row").to_pylist())
-    return len(rows), len(superseded)
+def _distinct(rejected: pa.RecordBatch) -> int:
+    """Distinct rows among rejections: one row may break several rules."""
+    found: int = pc.count_distinct(rejected.column("source_row")).as_py()
+    return found

@@ -34,12 +34,17 @@ def stream(rows: Table, schema: pa.Schema, scratch: Path) -> Iterator[pa.RecordB
     path = scratch / f"{uuid.uuid4().hex}.parquet"
     rows.select(schema.names).to_parquet(path)
     try:
-        for batch in pq.ParquetFile(path).iter_batches():
-            yield pa.RecordBatch.from_arrays(
-                [batch.column(name).cast(schema.field(name).type) for name in schema.names], schema=schema
-            )
+        yield from batches(path, schema)
     finally:
         path.unlink()
+
+
+def batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file under `schema`, whatever columns the file has besides, in their order."""
+    for batch in pq.ParquetFile(path).iter_batches(columns=schema.names):
+        yield pa.RecordBatch.from_arrays(
+            [batch.column(name).cast(schema.field(name).type) for name in schema.names], schema=schema
+        )
 
 
 def require_none(violations: Table, where: str) -> None:

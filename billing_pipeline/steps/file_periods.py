@@ -24,18 +24,21 @@ def stem_order(name: str) -> tuple[object, ...]:
 def period_of_file(path: Path, profile: Profile) -> Period:
     """The period by the file's name, else by its rows; RefusedFile, naming it, when neither tells."""
     named = period_in_name(path.name)
-    if named is not None:
-        return named
-    period, _ = file_period(path.name, _charge_months(path, profile))
+    return named if named is not None else period_by_rows(path, path.name, profile)
+
+
+def period_by_rows(path: Path, name: str, profile: Profile) -> Period:
+    """The period all rows of the file delivered as `name` agree on; RefusedFile, naming it, when they do not."""
+    period, _ = file_period(name, _charge_months(path, name, profile))
     if period is None:
         raise RefusedFile(
-            f"{path.name}: neither its name nor its rows' Charge Month says which period it is for; "
+            f"{name}: neither its name nor its rows' Charge Month says which period it is for; "
             "rename it so that YYYY-MM stands in its name"
         )
     return period
 
 
-def _charge_months(path: Path, profile: Profile) -> Counter[str]:
+def _charge_months(path: Path, name: str, profile: Profile) -> Counter[str]:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -44,7 +47,7 @@ def _charge_months(path: Path, profile: Profile) -> Counter[str]:
     key = (sha256, profile.model_dump_json())
     if key not in _votes:
         votes: Counter[str] = Counter()
-        for batch in R189File(path, profile, name=path.name, sha256=sha256).batches():
+        for batch in R189File(path, profile, name=name, sha256=sha256).batches():
             count_months(votes, batch.charges)
         _votes[key] = votes
     return _votes[key]

@@ -1,8 +1,9 @@
 """Step 2: the collected documents become the partition's tables, all in one transaction.
 
-    manifest ─> readings ─> which invoices count here ─> complete? ─> draft tables ─> replaced together
+    manifest ─> readings ─> which invoices count here ─> rows replaced ─> complete? ─> the rest replaced, or all undone
 
-Also reloads the operator's later partitions whose claim on an invoice number this one changes. What a document says is
+Charge files are surveyed before the operator's lock is taken and read once more while their rows are copied: whether
+too many are rejected is known at the end, and a savepoint undoes what must not replace a complete period. Also reloads the operator's later partitions whose claim on an invoice number this one changes. What a document says is
 read in readings.py, and how tables follow from lines in drafts.py.
 """
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 from billing_pipeline.config import Operator
 from billing_pipeline.normalize.ownership import Holding, superseded_by
 from billing_pipeline.periods import Period
-from billing_pipeline.sources.collection import Kept
+from billing_pipeline.sources.collection import UNREAD_ROLES, Kept
 from billing_pipeline.steps.collect import (
     COMPLETE,
     INCOMPLETE,
@@ -26,14 +27,15 @@ from billing_pipeline.steps.collect import (
     documents_of,
     manifest_to_load,
 )
-from billing_pipeline.steps.completeness import RowCounts, count_rows, too_many_rejected
+from billing_pipeline.steps.completeness import RowCounts, too_many_rejected
 from billing_pipeline.steps.drafts import PartitionDraft
 from billing_pipeline.steps.file_periods import stem_order
 from billing_pipeline.steps.fingerprint import digest_of, rules_digest
 from billing_pipeline.steps.readings import Documents, read_documents
 from billing_pipeline.steps.workspace import Workspace
+from billing_pipeline.storage.ledger import PartitionLoad
 from billing_pipeline.storage.raw import Manifest
-from billing_pipeline.storage.replacement import PartitionWork
+from billing_pipeline.storage.replacement import PartitionWork, Undo
 
 COLLECT_PHASE = "collect"
 NOT_EVALUATED, EVALUATED = "NOT_EVALUATED", "EVALUATED"
@@ -56,6 +58,11 @@ class LoadOutcome:
     @property
     def complete(self) -> bool:
         return not self.gaps
+
+    @property
+    def detail(self) -> str | None:
+        """What is missing, in one line."""
+        return "; ".join(self.gaps) or None
 
 
 def load(workspace: Workspace, operator: Operator, period: Period, *, run_id: str, loaded_at: datetime) -> LoadOutcome:
@@ -118,38 +125,49 @@ class _Loader:
         def path_of(sha256: str) -> Path:
             return self._workspace.raw.document(self._operator.code, manifest.period, sha256).path
 
-        documents = read_documents(kept, path_of, self._operator, scratch)
+        documents = read_documents(kept, path_of, self._operator)
         return _Delivery(manifest, Period.parse(manifest.period), kept, documents, scratch)
 
     def load(self, work: PartitionWork, delivery: _Delivery) -> LoadOutcome:
-        """Under the operator's lock: judge completeness, replace this partition, then the later ones it affects."""
+        """Under the operator's lock: replace this partition unless it stays as it is, then the later ones it affects."""
         period = str(delivery.period)
-        raw = self._workspace.raw
         stored = _stored_holdings(work)
         elsewhere = [one for one in stored if one.period != period]
         superseded = _here(period, [*delivery.holdings, *elsewhere])
-        counts = count_rows(delivery.documents, superseded)
-        gaps = (
-            *delivery.manifest.content["gaps"],
-            *delivery.documents.gaps,
-            *too_many_rejected(counts, self._operator.reconciliation.max_rejected_ratio),
-        )
-        outcome = LoadOutcome(self._operator.code, delivery.period, gaps, counts)
-        detail = "; ".join(gaps) or None
-        before = raw.last_complete(self._operator.code, period)
+        digest = self._input_digest(delivery, superseded)
+        current = work.current(period, COLLECT_PHASE)
+        if current is not None and current.input_digest == digest and work.intact(current):
+            return self._unchanged(work, delivery, current)
+        before = self._workspace.raw.last_complete(self._operator.code, period)
+        kept_before = before is not None and before.path != delivery.manifest.path
+        outcome: LoadOutcome | None = None
+        with work.tentative():
+            outcome = self._replace(work, delivery, superseded, digest, None)
+            if outcome.gaps and kept_before:
+                raise Undo
+        assert outcome is not None
         # Before the commit: should it fail, the next run collects again; the other way round a rebuild from raw/ would
         # not know that these documents are the ones that count.
-        raw.set_state(delivery.manifest, INCOMPLETE if gaps else COMPLETE, detail)
-        if gaps and before is not None and before.path != delivery.manifest.path:
-            if work.current(period, COLLECT_PHASE) is not None:
-                work.record(period, COLLECT_PHASE, attempt_state=INCOMPLETE, attempt_detail=detail)
-            return outcome
-        rows = self._replace(work, delivery, superseded, counts, COMPLETE if not gaps else INCOMPLETE, detail)
-        if rows is None:
-            return outcome
+        self._set_state(delivery.manifest, outcome)
+        if outcome.gaps and kept_before:
+            if current is not None:
+                work.record(period, COLLECT_PHASE, attempt_state=INCOMPLETE, attempt_detail=outcome.detail)
+            return replace(outcome, replaced=False, rows={})
         touched = {one.invoice_id for one in (*delivery.holdings, *stored) if one.period == period}
-        reloaded = self._reload_later(work, delivery, touched, elsewhere)
-        return replace(outcome, replaced=True, rows=rows, reloaded=tuple(reloaded))
+        return replace(outcome, reloaded=tuple(self._reload_later(work, delivery, touched, elsewhere)))
+
+    def _unchanged(self, work: PartitionWork, delivery: _Delivery, current: PartitionLoad) -> LoadOutcome:
+        """The partition already holds what these inputs make of it."""
+        gaps = () if current.state == COMPLETE else (current.state_detail or current.state,)
+        counts = RowCounts(current.files or 0, current.rows_read or 0, current.rows_rejected or 0, 0)
+        outcome = LoadOutcome(self._operator.code, delivery.period, gaps, counts)
+        self._set_state(delivery.manifest, outcome)
+        if current.attempt_state is not None:
+            work.record(current.period, COLLECT_PHASE, attempt_state=None, attempt_detail=None)
+        return outcome
+
+    def _set_state(self, manifest: Manifest, outcome: LoadOutcome) -> None:
+        self._workspace.raw.set_state(manifest, COMPLETE if outcome.complete else INCOMPLETE, outcome.detail)
 
     def _reload_later(
         self, work: PartitionWork, delivery: _Delivery, touched: set[str], elsewhere: list[Holding]
@@ -167,9 +185,13 @@ class _Loader:
             affected = self.read(manifest)
             others = [one for one in _stored_holdings(work) if one.period != period]
             superseded = _here(period, [*affected.holdings, *others])
-            counts = count_rows(affected.documents, superseded)
-            if self._replace(work, affected, superseded, counts, current.state, current.state_detail) is not None:
-                reloaded.append(period)
+            digest = self._input_digest(affected, superseded)
+            if current.input_digest == digest and work.intact(current):
+                continue
+            outcome = self._replace(work, affected, superseded, digest, current)
+            if outcome.complete and not manifest.complete:
+                self._set_state(manifest, outcome)
+            reloaded.append(period)
         return reloaded
 
     def _replace(
@@ -177,31 +199,33 @@ class _Loader:
         work: PartitionWork,
         delivery: _Delivery,
         superseded: SupersededHere,
-        counts: RowCounts,
-        state: str,
-        detail: str | None,
-    ) -> dict[str, int] | None:
-        """Rows per replaced table; None when the partition already holds just this."""
+        digest: str,
+        standing: PartitionLoad | None,
+    ) -> LoadOutcome:
+        """Replace the partition's tables. What is complete in `standing` stays so: only whose rows count has changed."""
         period = str(delivery.period)
-        digest = self._input_digest(delivery, superseded, state, detail)
-        current = work.current(period, COLLECT_PHASE)
-        if current is not None and current.input_digest == digest and work.intact(current):
-            if current.attempt_state is not None:
-                work.record(period, COLLECT_PHASE, attempt_state=None, attempt_detail=None)
-            return None
         draft = PartitionDraft(
-            self._workspace, self._operator, delivery.manifest, delivery.kept, delivery.documents, delivery.scratch
+            self._workspace, self._operator, delivery.manifest, delivery.kept, delivery.documents, superseded,
+            delivery.scratch,
+        )  # fmt: skip
+        counts = draft.load_rows(work)
+        gaps = (
+            *delivery.manifest.content["gaps"],
+            *delivery.documents.gaps,
+            *too_many_rejected(counts, self._operator.reconciliation.max_rejected_ratio),
         )
-        rows = {name: work.replace(name, period, batches) for name, batches in draft.tables(superseded)}
-        if state != COMPLETE:
-            rows["reconciliation_summary"] = work.replace(
-                "reconciliation_summary", period, _not_evaluated(work, detail, counts)
-            )
+        if standing is not None and standing.state == COMPLETE:
+            gaps = ()
+        outcome = LoadOutcome(self._operator.code, delivery.period, gaps, counts, replaced=True, rows=draft.rows)
+        draft.load_rest(work)
+        if gaps:
+            summary = _not_evaluated(work, outcome.detail, counts)
+            draft.rows["reconciliation_summary"] = work.replace("reconciliation_summary", period, summary)
         work.record(
             period,
             COLLECT_PHASE,
-            state=state,
-            state_detail=detail,
+            state=INCOMPLETE if gaps else COMPLETE,
+            state_detail=outcome.detail,
             attempt_state=None,
             attempt_detail=None,
             input_digest=digest,
@@ -210,21 +234,23 @@ class _Loader:
             rows_read=counts.read,
             rows_rejected=counts.rejected,
         )
-        return rows
+        return outcome
 
-    def _input_digest(self, delivery: _Delivery, superseded: SupersededHere, state: str, detail: str | None) -> str:
+    def _input_digest(self, delivery: _Delivery, superseded: SupersededHere) -> str:
         # Where and when a document was fetched is not part of it: the same bytes make the same rows.
         documents = [
             (one.role, one.sha256, one.name, one.created_at, one.declared_count)
             for one in (*delivery.kept, *documents_of(delivery.manifest, "inventory"))
+            if one.role not in UNREAD_ROLES
         ]
         claims = sorted(
             (sha256, invoice_id, owner.period, owner.sha256)
             for sha256, invoices in superseded.items()
             for invoice_id, owner in invoices.items()
         )
+        gaps = (*delivery.manifest.content["gaps"], *delivery.documents.gaps)
         operator = self._operator.model_dump(mode="json", include={"name", "profile", "reconciliation"})
-        return digest_of(rules_digest(), operator, documents, claims, state, detail)
+        return digest_of(rules_digest(), operator, documents, claims, gaps)
 
 
 def _rank(document: Kept) -> tuple[object, ...]:

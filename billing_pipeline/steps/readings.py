@@ -1,6 +1,7 @@
 """A partition's documents once read: lines and rejected rows per document, ready to be put together. Decides nothing.
 
-Charge files are read once, batch by batch, into Parquet in a scratch folder, so that memory does not grow with them.
+A charge file is surveyed when it is opened and read batch by batch when its rows are asked for: memory does not grow
+with it.
 """
 
 from collections import Counter
@@ -11,23 +12,33 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from billing_pipeline.config import Operator
-from billing_pipeline.errors import RefusedFile
+from billing_pipeline.errors import RefusedFile, one_line
 from billing_pipeline.normalize.netwo_invoices import read_invoice, read_listing
+from billing_pipeline.normalize.orange_bills import Bill, contradictions, listed_numbers, read_bill
 from billing_pipeline.normalize.r189_lines import LINES, lines_of
 from billing_pipeline.r189.reader import R189File
-from billing_pipeline.r189.superseded import SUPERSEDED, superseded_rows
+from billing_pipeline.r189.superseded import SUPERSEDED
 from billing_pipeline.schemas.arrow import content_schema
 from billing_pipeline.schemas.tables import INVOICES, R189_CHARGES, REJECTED_ROWS
 from billing_pipeline.sources.collection import Kept, Role
-from billing_pipeline.steps.file_periods import count_months
 
 REJECTED = content_schema(REJECTED_ROWS)
 CHARGES = content_schema(R189_CHARGES)
 # invoice_id → why it does not count here, in words for the rejected row
 Superseded = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Consecutive rows of a document: `lines` in the content columns of `invoice_lines`, `rejected` in those of
+    `rejected_rows`, and for a charge file the `charges` the lines were made from, row by row.
+    """
+
+    lines: pa.RecordBatch
+    rejected: pa.RecordBatch
+    charges: pa.RecordBatch | None = None
 
 
 class Reading(Protocol):
@@ -39,61 +50,33 @@ class Reading(Protocol):
     gaps: list[str]
     profile: str | None
 
-    def lines(self, superseded: Superseded) -> Iterator[pa.RecordBatch]:
-        """The loaded lines but for those of superseded invoices, in the content columns of `invoice_lines`."""
-        ...
-
-    def rejected(self, superseded: Superseded) -> Iterator[pa.RecordBatch]:
-        """The rejected rows and, under the check `superseded`, every row of a superseded invoice."""
+    def rows(self, superseded: Superseded) -> Iterator[Rows]:
+        """All rows, each once: as a line, or among the rejected; under `superseded` if its invoice is superseded."""
         ...
 
 
 class ChargeFile:
-    """An R189 file. RefusedFile when it cannot be read with certainty."""
+    """An R189 file. RefusedFile when it cannot be read with certainty.
 
-    def __init__(self, document: Kept, path: Path, operator: Operator, scratch: Path) -> None:
+    `charge_months` counts its sound rows by Charge Month and is known once `rows` was exhausted.
+    """
+
+    def __init__(self, document: Kept, path: Path, operator: Operator) -> None:
         self.document = document
         self.gaps: list[str] = []
-        self.invoices: Counter[str] = Counter()
-        self.charge_months: Counter[str] = Counter()
-        self.rows_read = 0
-        self.path = scratch / f"{document.sha256}.charges.parquet"
-        self._rejected_path = scratch / f"{document.sha256}.rejected.parquet"
         self._file = R189File(path, operator.profile, name=document.name, sha256=document.sha256)
-        self._read()
         self.profile: str | None = self._file.profile.to_json()
+        self.rows_read = self._file.rows
+        self.invoices = self._file.invoices
+        self.charge_months: Counter[str] = Counter()
 
-    def _read(self) -> None:
-        writer: pq.ParquetWriter | None = None
-        with pq.ParquetWriter(self._rejected_path, REJECTED) as rejected:
-            for batch in self._file.batches():
-                if writer is None:
-                    writer = pq.ParquetWriter(self.path, batch.charges.schema)
-                self.rows_read += batch.rows
-                writer.write_batch(batch.charges)
-                rejected.write_batch(batch.rejected)
-                _count(self.invoices, pc.utf8_trim_whitespace(batch.charges.column("invoice_number")))
-                _count(self.invoices, _one_per_row(batch.rejected))
-                count_months(self.charge_months, batch.charges)
-        if writer is not None:
-            writer.close()
-
-    def charges(self, superseded: Superseded) -> Iterator[pa.RecordBatch]:
-        """The loaded rows with all 50 columns and the two mapped ones, but for those of superseded invoices."""
-        if not self.path.exists():
-            return
-        for batch in pq.ParquetFile(self.path).iter_batches():
-            yield batch.filter(pc.invert(_among(pc.utf8_trim_whitespace(batch.column("invoice_number")), superseded)))
-
-    def lines(self, superseded: Superseded) -> Iterator[pa.RecordBatch]:
-        for batch in self.charges(superseded):
-            yield lines_of(batch)
-
-    def rejected(self, superseded: Superseded) -> Iterator[pa.RecordBatch]:
-        for batch in pq.ParquetFile(self._rejected_path).iter_batches():
-            yield batch.filter(pc.invert(_among(batch.column("invoice_id"), superseded)))
-        if superseded:
-            yield from superseded_rows(self._file, superseded)
+    def rows(self, superseded: Superseded) -> Iterator[Rows]:
+        months: Counter[str] = Counter()
+        for batch in self._file.batches(superseded=superseded):
+            for one in pc.value_counts(batch.charge_months.drop_null()).to_pylist():
+                months[one["values"]] += one["counts"]
+            yield Rows(lines_of(batch.charges), batch.rejected, batch.charges)
+        self.charge_months = months
 
 
 class HubInvoice:
@@ -116,26 +99,20 @@ class HubInvoice:
         self._lines = rows.lines
         self._rejected = rows.rejected
 
-    def lines(self, superseded: Superseded) -> Iterator[pa.RecordBatch]:
-        if self.invoice["invoice_id"] not in superseded:
-            yield _batch(self._lines, LINES)
-
-    def rejected(self, superseded: Superseded) -> Iterator[pa.RecordBatch]:
+    def rows(self, superseded: Superseded) -> Iterator[Rows]:
         message = superseded.get(self.invoice["invoice_id"])
         if message is None:
-            yield _batch(self._rejected, REJECTED)
+            yield Rows(_batch(self._lines, LINES), _batch(self._rejected, REJECTED))
             return
         rows = {row["source_row"]: row.get("raw") for row in (*self._lines, *self._rejected)}
-        yield _batch(
-            [
-                {
-                    "source_sha256": self.document.sha256, "source_row": row, "column_name": "", "raw": raw,
-                    "check_name": SUPERSEDED, "message": message, "invoice_id": self.invoice["invoice_id"],
-                }
-                for row, raw in sorted(rows.items())
-            ],
-            REJECTED,
-        )  # fmt: skip
+        rejected = [
+            {
+                "source_sha256": self.document.sha256, "source_row": row, "column_name": "", "raw": raw,
+                "check_name": SUPERSEDED, "message": message, "invoice_id": self.invoice["invoice_id"],
+            }
+            for row, raw in sorted(rows.items())
+        ]  # fmt: skip
+        yield Rows(_batch([], LINES), _batch(rejected, REJECTED))
 
 
 @dataclass(slots=True)
@@ -144,6 +121,7 @@ class Documents:
 
     readings: list[Reading] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+    bills: list[Bill] = field(default_factory=list)
 
     @property
     def charge_files(self) -> list[ChargeFile]:
@@ -159,9 +137,7 @@ class Documents:
         return pa.Table.from_pylist(rows, schema=content_schema(INVOICES))
 
 
-def read_documents(
-    documents: list[Kept], path_of: Callable[[str], Path], operator: Operator, scratch: Path
-) -> Documents:
+def read_documents(documents: list[Kept], path_of: Callable[[str], Path], operator: Operator) -> Documents:
     """Read every document of a collection; a refused one is a gap and brings no rows."""
     found = Documents()
     pages = {one.location: path_of(one.sha256).read_bytes() for one in documents if one.role is Role.NETWO_LISTING}
@@ -170,28 +146,24 @@ def read_documents(
         try:
             path = path_of(document.sha256)
             if document.role is Role.R189_CHARGES:
-                found.readings.append(ChargeFile(document, path, operator, scratch))
+                found.readings.append(ChargeFile(document, path, operator))
             elif document.role is Role.NETWO_INVOICE:
                 found.readings.append(HubInvoice(document, path, operator, entries[document.name]))
+            elif document.role is Role.ORANGE_BILL:
+                found.bills.append(read_bill(path.read_bytes(), name=one_line(document.name), sha256=document.sha256))
         except RefusedFile as refusal:
             found.gaps.append(str(refusal))
     found.gaps.extend(gap for reading in found.readings for gap in reading.gaps)
+    if operator.source.type == "orange_b2b":
+        found.gaps.extend(_bill_gaps(found, documents, path_of))
     return found
 
 
-def _count(counter: Counter[str], values: pa.Array) -> None:
-    for one in pc.value_counts(values.drop_null()).to_pylist():
-        counter[one["values"]] += one["counts"]
-
-
-def _one_per_row(rejected: pa.RecordBatch) -> pa.Array:
-    """The invoice number of each rejected row once, however many rules the row breaks."""
-    table = pa.Table.from_batches([rejected.select(["source_row", "invoice_id"])])
-    return table.group_by(["source_row", "invoice_id"]).aggregate([])["invoice_id"].combine_chunks()
-
-
-def _among(values: pa.Array, superseded: Superseded) -> pa.Array:
-    return pc.is_in(values, pa.array(list(superseded), pa.string()))
+def _bill_gaps(found: Documents, documents: list[Kept], path_of: Callable[[str], Path]) -> list[str]:
+    """What bills and charge files lack of each other."""
+    pages = [path_of(one.sha256).read_bytes() for one in documents if one.role is Role.ORANGE_LISTING]
+    files = [(one.document.name, one.invoices, one.document.declared_ids) for one in found.charge_files]
+    return contradictions(found.bills, listed_numbers(pages), files)
 
 
 def _batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:

@@ -6,7 +6,7 @@ them. The verdicts' rules are reconciliation/'s.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from shutil import rmtree
@@ -23,19 +23,25 @@ from billing_pipeline.r189.superseded import SUPERSEDED
 from billing_pipeline.reconciliation import identities
 from billing_pipeline.reconciliation.engine import Inputs
 from billing_pipeline.reconciliation.engine import reconcile as compute
+from billing_pipeline.reconciliation.history import changes
+from billing_pipeline.reconciliation.source_verdicts import compare_verdicts
 from billing_pipeline.reconciliation.summary import invoice_status, summarize
 from billing_pipeline.schemas.arrow import content_schema
-from billing_pipeline.schemas.tables import BY_NAME
+from billing_pipeline.schemas.tables import BY_NAME, RECONCILIATION_HISTORY, RECONCILIATION_ITEMS, SOURCE_VERDICTS
 from billing_pipeline.steps.collect import COMPLETE
 from billing_pipeline.steps.drafts import FINDINGS_OF
-from billing_pipeline.steps.engine import engine, require_none, stream
+from billing_pipeline.steps.engine import batches, engine, require_none, stream
 from billing_pipeline.steps.fingerprint import digest_of, rules_digest
 from billing_pipeline.steps.load import COLLECT_PHASE, EVALUATED
+from billing_pipeline.steps.source_verdicts import disagreements, source_verdicts
 from billing_pipeline.steps.workspace import Workspace
 from billing_pipeline.storage.ledger import PartitionLoad
 from billing_pipeline.storage.replacement import PartitionWork
 
 RECONCILE_PHASE = "reconcile"
+_FROM_SOURCE = (
+    "service_id", "invoice_line_id", "source_status", "source_service_amount", "source_invoice_amount", "source_detail",
+)  # fmt: skip
 _KEYS = ("installed_offer_id", "external_reference", "serial_number", "order_reference")
 
 
@@ -49,6 +55,7 @@ class ReconcileOutcome:
     replaced: bool
     rows: dict[str, int] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    disagreements: tuple[str, ...] = ()
 
 
 def reconcile(
@@ -71,10 +78,11 @@ def reconcile(
         digest = _input_digest(operator, loaded, contributions)
         current = work.current(str(period), RECONCILE_PHASE)
         if current is not None and current.input_digest == digest and work.intact(current):
-            return _with_current_detail(work, operator, period, loaded)
+            outcome = _with_current_detail(work, operator, period, loaded)
+            return replace(outcome, disagreements=disagreements(work, period))
         with _scratch(workspace, run_id, period) as scratch, engine(workspace.config, scratch) as connection:
             month = _Month(workspace, operator, period, connection, scratch, contributions)
-            rows, summary = month.publish(work, loaded)
+            rows, summary = month.publish(work, loaded, current)
         work.record(
             str(period),
             RECONCILE_PHASE,
@@ -86,7 +94,8 @@ def reconcile(
             rows_read=loaded.rows_read,
             rows_rejected=loaded.rows_rejected,
         )
-    return ReconcileOutcome(operator.code, period, True, True, rows, summary)
+        differing = disagreements(work, period)
+    return ReconcileOutcome(operator.code, period, True, True, rows, summary, differing)
 
 
 def _refuse_lagging(operator: Operator, lagging: list[tuple[str, str]], needed: set[str]) -> None:
@@ -114,15 +123,16 @@ def contributions_to(period: Period, loads: Iterable[PartitionLoad]) -> dict[str
 
 def stale_periods(workspace: Workspace, operator_code: str) -> list[str]:
     """Evaluated periods whose verdicts rest on other lines than those that are loaded now."""
+    return list(staleness(workspace, operator_code))
+
+
+def staleness(workspace: Workspace, operator_code: str) -> dict[str, str]:
+    """Each stale period with a digest of what its verdicts should rest on: the same as long as nothing else arrives."""
     ledger = workspace.partitions.ledger(operator_code)
     loads = [load for load in ledger if load.phase == COLLECT_PHASE]
-    return [
-        load.period
-        for load in ledger
-        if load.phase == RECONCILE_PHASE
-        and load.state == EVALUATED
-        and load.contributions != contributions_to(Period.parse(load.period), loads)
-    ]
+    judged = [load for load in ledger if load.phase == RECONCILE_PHASE and load.state == EVALUATED]
+    now = {load.period: contributions_to(Period.parse(load.period), loads) for load in judged}
+    return {load.period: digest_of(now[load.period]) for load in judged if load.contributions != now[load.period]}
 
 
 def _input_digest(operator: Operator, loaded: PartitionLoad, contributions: dict[str, dict[str, str]]) -> str:
@@ -190,13 +200,20 @@ class _Month:
         )
         self.services = self._read("services", [str(period)])
         shares = self._read("line_allocations", self._invoice_periods)
-        self.allocations = shares.filter(shares.service_month == str(period)).cache()
+        self.allocations = shares.filter(shares.service_month == str(period))
+        self.lines = self._read("invoice_lines", self._invoice_periods)
 
-    def publish(self, work: PartitionWork, loaded: PartitionLoad) -> tuple[dict[str, int], dict[str, Any]]:
-        """Replace the month's tables by its verdicts; rows per table and the summary row."""
+    def publish(
+        self, work: PartitionWork, loaded: PartitionLoad, before: PartitionLoad | None
+    ) -> tuple[dict[str, int], dict[str, Any]]:
+        """Replace the month's tables by its verdicts; rows per table and the summary row.
+
+        `before`: what the ledger says of the verdicts that are replaced; null on a first evaluation.
+        """
         period = str(self._period)
         results = compute(self._inputs(), self._period, self._operator.reconciliation)
-        items, reasons = results.items.cache(), results.reasons.cache()
+        items = self._settled("reconciliation_items", results.items.order_by("item_id"))
+        reasons = self._settled("reconciliation_reasons", results.reasons.order_by("item_id", "reason_code"))
         require_none(
             identities.check(self.services, self.allocations, items, reasons),
             where=f"{self._operator.code} {self._period}",
@@ -204,33 +221,72 @@ class _Month:
         findings = self._read("invoice_findings", self._finding_periods)
         statuses = invoice_status(items, self.allocations, findings)
         summary = self._summary(items, loaded)
+        history = self._history(work, items, before)
         schema = work.content_schema("reconciliation_summary")
-        computed = {
-            "reconciliation_items": items.order_by("item_id"),
-            "reconciliation_reasons": reasons.order_by("item_id", "reason_code"),
-            "invoice_reconciliation": statuses.order_by("invoice_id"),
-        }
         rows = {
-            name: work.replace(name, period, stream(table, work.content_schema(name), self._scratch))
-            for name, table in computed.items()
+            name: work.replace(name, period, batches(self._scratch / f"{name}.parquet", work.content_schema(name)))
+            for name in ("reconciliation_items", "reconciliation_reasons")
         }
+        statuses = statuses.order_by("invoice_id")
+        rows["invoice_reconciliation"] = work.replace(
+            "invoice_reconciliation",
+            period,
+            stream(statuses, work.content_schema("invoice_reconciliation"), self._scratch),
+        )
         rows["reconciliation_summary"] = work.replace(
             "reconciliation_summary", period, pa.Table.from_pylist([summary], schema=schema)
         )
+        rows["source_verdicts"] = work.replace("source_verdicts", period, self._source_verdicts(items))
+        rows["reconciliation_history"] = work.replace("reconciliation_history", period, history)
         return rows, summary
+
+    def _settled(self, name: str, rows: Table) -> Table:
+        """`rows` written once to the scratch folder, from where the checks read them and PostgreSQL is filled."""
+        path = self._scratch / f"{name}.parquet"
+        rows.to_parquet(path)
+        return self._connection.read_parquet(path, hive_partitioning=False)
+
+    def _history(self, work: PartitionWork, items: Table, before: PartitionLoad | None) -> pa.Table:
+        """The month's history as it stands, and what these verdicts change in those they replace.
+
+        PostgreSQL is asked for both: unlike every other table this one rests on nothing that could be read again.
+        """
+        period, schema = str(self._period), content_schema(RECONCILIATION_HISTORY)
+        stood = work.read("reconciliation_history", [period], columns=schema.names).cast(schema)
+        if before is None or before.state != EVALUATED:
+            return stood
+        replaced = work.read("reconciliation_items", [period], columns=content_schema(RECONCILIATION_ITEMS).names)
+        received = self._read("source_documents", sorted({period, *self._invoice_periods}))
+        received = received.filter(received.fetched_at > ibis.literal(before.loaded_at)).select("sha256").distinct()
+        nullable = pa.schema([field.with_nullable(True) for field in replaced.schema])
+        old = self._connection.create_table("replaced_items", replaced.cast(nullable), temp=True)
+        changed = changes(old, items, self.lines, received)
+        changed = changed.mutate(changed_at=ibis.literal(work.loaded_at), changed_by_run=ibis.literal(work.run_id))
+        found = changed.order_by("item_id").to_pyarrow().select(schema.names).cast(schema)
+        # In one piece: from a table with an empty chunk before others pyarrow's CSV writer wrote 600 KB of NUL bytes.
+        return pa.concat_tables([stood, found]).combine_chunks()
 
     def _inputs(self) -> Inputs:
         rejected = self._read("rejected_rows", [str(self._period)])
         charges = self._read("expected_charges", [str(self._period)])
-        lines = self._read("invoice_lines", self._invoice_periods)
         return Inputs(
             services=self.services,
             prices=self._read("service_prices", [str(self._period)]),
             expected_charges=charges,
-            lines=lines.semi_join(self.allocations, ["period", "invoice_id", "line_id"]),
+            lines=self.lines,
             allocations=self.allocations,
             rejected_keys=rejected.filter(rejected.check_name != SUPERSEDED).select(*_KEYS).distinct(),
         )
+
+    def _source_verdicts(self, items: Table) -> pa.Table:
+        """The hub's own verdicts beside ours; none where the source has no opinion."""
+        schema = content_schema(SOURCE_VERDICTS)
+        theirs = source_verdicts(self._workspace, self._operator, self._period)
+        if theirs is None:
+            return schema.empty_table()
+        table = pa.Table.from_pylist(theirs, schema=pa.schema([schema.field(name) for name in _FROM_SOURCE]))
+        compared = compare_verdicts(self._connection.create_table("source_items", table, temp=True), items)
+        return compared.order_by("service_id", "invoice_line_id").to_pyarrow().cast(schema)
 
     def _summary(self, items: Table, loaded: PartitionLoad) -> dict[str, Any]:
         row: dict[str, Any] = summarize(items, self.services).to_pyarrow().to_pylist()[0]

@@ -1,33 +1,26 @@
 """What a caller does inside one replacing transaction: read, replace tables, write the ledger. Commits nothing itself."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace as changed
 from datetime import datetime
-from decimal import Decimal
+from pathlib import Path
 from typing import Any, Unpack
 
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
-from psycopg import sql
 
-from billing_pipeline.errors import StorageError
 from billing_pipeline.schemas.arrow import content_schema
 from billing_pipeline.schemas.columns import Table
-from billing_pipeline.storage.copying import copy_in, copy_out, explain_refusal, qualified, without_nul
+from billing_pipeline.storage.copying import copy_out
+from billing_pipeline.storage.incoming import Incoming, Stamp
 from billing_pipeline.storage.keys import checked_period
-from billing_pipeline.storage.ledger import (
-    LoadChanges,
-    PartitionLoad,
-    decimal_columns,
-    live_totals,
-    select_loads,
-    write_load,
-)
-from billing_pipeline.storage.parquet import ParquetStore, StagedFile, in_groups
+from billing_pipeline.storage.ledger import LoadChanges, PartitionLoad, live_totals, select_loads, write_load
+from billing_pipeline.storage.parquet import ParquetStore
 
-# Each group is one Parquet row group and one COPY write; 50 000 invoice lines are about 20 MB of CSV.
-_ROWS_PER_GROUP = 50_000
+
+class Undo(Exception):
+    """Raised inside `PartitionWork.tentative`: what was replaced there is as it was before."""
 
 
 class PartitionWork:
@@ -94,33 +87,43 @@ class PartitionWork:
         They are streamed: staged as Parquet and copied at once. StorageError, and nothing is committed, when the database
         refuses a row, a required column holds null, or what is stored is not what was staged.
         """
-        table, period = self._tables[table_name], checked_period(period)
-        where = f"{table.name} {self.operator} {period}"
-        batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
-        totals = _Totals(table)
-        parts = (totals.add(self._complete(table, period, part, where)) for part in in_groups(batches, _ROWS_PER_GROUP))
+        with self.streaming(period, table_name) as incoming:
+            for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:
+                incoming.write(table_name, batch)
+        return incoming.rows[table_name]
+
+    @contextmanager
+    def streaming(self, period: str, *table_names: str) -> Iterator[Incoming]:
+        """Replace several tables' partitions side by side by what `write` is given; the same promises as `replace`.
+
+        Inside the block nothing else of this object may be used: its connection is busy.
+        """
+        period = checked_period(period)
+        stamp = Stamp(self.operator, period, self.run_id, self.loaded_at, self.load_id)
+        tables = [self._tables[name] for name in table_names]
+        with Incoming(self._connection, self._parquet, tables, stamp) as incoming:
+            yield incoming
+        for table in tables:
+            if table.in_parquet and (table, period) not in self.staged:
+                self.staged.append((table, period))
+            load_id = self.load_id if table.in_parquet else None
+            self._unrecorded.setdefault(period, {})[table.name] = {**incoming.totals[table.name], "load_id": load_id}
+
+    @contextmanager
+    def tentative(self) -> Iterator[None]:
+        """What is replaced and recorded inside stands, unless Undo is raised, which ends here."""
+        staged = list(self.staged)
+        unrecorded = {period: dict(written) for period, written in self._unrecorded.items()}
         try:
-            if table.in_parquet:
-                with self._parquet.writer(table, self.operator, period, self.load_id) as staged:
-                    self._store(table, period, _writing(parts, staged))
-                if (table, period) not in self.staged:
-                    self.staged.append((table, period))
-            else:
-                self._store(table, period, parts)
-            written = totals.as_dict()
-            if table.in_postgres and (stored := self._totals(table, period)) != written:
-                raise StorageError(f"{where}: staged {_brief(written)}, stored {_brief(stored)}; nothing was replaced")
-        except psycopg.DataError as error:
-            raise StorageError(
-                f"{where}: refused by the database: {explain_refusal(error)}; nothing was replaced"
-            ) from None
-        except psycopg.IntegrityError as error:
-            raise StorageError(
-                f"{where}: refused by the database: {explain_refusal(error)}; nothing was replaced"
-            ) from None
-        load_id = self.load_id if table.in_parquet else None
-        self._unrecorded.setdefault(period, {})[table.name] = {**written, "load_id": load_id}
-        return totals.rows
+            with self._connection.transaction():
+                yield
+        except Undo:
+            self.staged[:] = staged
+            self._unrecorded = unrecorded
+
+    def staged_path(self, table_name: str, period: str) -> Path:
+        """The Parquet file of a table replaced here, before it is put in place."""
+        return self._parquet.staged_path(self._tables[table_name], self.operator, period, self.load_id)
 
     def record(self, period: str, phase: str, **changes: Unpack[LoadChanges]) -> PartitionLoad:
         """Write the ledger row of `phase`, with the tables of `period` replaced since the last `record`.
@@ -155,68 +158,3 @@ class PartitionWork:
 
     def _totals(self, table: Table, period: str) -> dict[str, Any]:
         return live_totals(self._connection, table, self.operator, period)
-
-    def _store(self, table: Table, period: str, parts: Iterator[pa.Table]) -> None:
-        if not table.in_postgres:
-            for _ in parts:
-                pass
-            return
-        self._connection.execute(
-            sql.SQL("DELETE FROM {} WHERE operator_code = %s AND period = %s").format(qualified(table)),
-            (self.operator, period),
-        )
-        copy_in(self._connection, table, parts)
-
-    def _complete(self, table: Table, period: str, rows: pa.Table, where: str) -> pa.Table:
-        """`rows` with all the registry's columns, in its order and types."""
-        schema = content_schema(table)
-        if sorted(rows.column_names) != sorted(schema.names):
-            odd = sorted(set(rows.column_names) ^ set(schema.names)) or "a column twice"
-            raise ValueError(f"{where}: its columns are not the registry's: {odd}")
-        rows = without_nul(rows.select(schema.names))
-        for column in schema:
-            if not column.nullable and rows.column(column.name).null_count:
-                raise StorageError(f"{where}: required column {column.name} holds null; nothing was replaced")
-        rows = rows.cast(schema)
-        surrounding = {
-            "operator_code": pa.scalar(self.operator),
-            "period": pa.scalar(period),
-            "run_id": pa.scalar(self.run_id),
-            "loaded_at": pa.scalar(self.loaded_at, pa.timestamp("us", tz="UTC")),
-        }
-        columns = [
-            pa.repeat(surrounding[name], len(rows)) if name in surrounding else rows.column(name)
-            for name in table.names
-        ]
-        return pa.table(columns, names=list(table.names))
-
-
-class _Totals:
-    """Rows and decimal sums of what passed by, in the ledger's form."""
-
-    def __init__(self, table: Table) -> None:
-        self.rows = 0
-        self._sums: dict[str, Decimal | None] = dict.fromkeys(decimal_columns(table) if table.in_postgres else ())
-
-    def add(self, rows: pa.Table) -> pa.Table:
-        self.rows += len(rows)
-        for name, so_far in self._sums.items():
-            more = pc.sum(rows.column(name)).as_py()
-            if more is not None:
-                self._sums[name] = more if so_far is None else so_far + more
-        return rows
-
-    def as_dict(self) -> dict[str, Any]:
-        sums = {name: None if total is None else f"{total:f}" for name, total in self._sums.items()}
-        return {"rows": self.rows, "sums": sums}
-
-
-def _writing(parts: Iterator[pa.Table], staged: StagedFile) -> Iterator[pa.Table]:
-    for part in parts:
-        staged.write(part.select(staged.schema.names))
-        yield part
-
-
-def _brief(totals: Mapping[str, Any]) -> str:
-    sums = ", ".join(f"{name} {total}" for name, total in totals["sums"].items() if total is not None)
-    return f"{totals['rows']} rows" + (f" ({sums})" if sums else "")

@@ -10,7 +10,7 @@ import pytest
 from billing_pipeline.errors import StorageError
 from billing_pipeline.schemas.arrow import parquet_schema
 from billing_pipeline.schemas.columns import Table
-from billing_pipeline.schemas.tables import INVOICE_LINES, INVOICES
+from billing_pipeline.schemas.tables import INVOICES
 from billing_pipeline.storage.parquet import ParquetStore
 
 from .rows import rows
@@ -57,14 +57,6 @@ def test_an_operator_code_that_looks_like_a_number_stays_text(files: ParquetStor
         " GROUP BY 1, 2 ORDER BY 1"
     ).fetchall()
     assert found == [("E100", "2024-03", 1, "DECIMAL(18,6)"), ("ORANGE", "2024-02", 2, "DECIMAL(18,6)")]
-
-
-def test_many_small_batches_do_not_make_many_small_row_groups(files: ParquetStore) -> None:
-    from billing_pipeline.storage.parquet import in_groups
-
-    batches = rows(INVOICE_LINES, 1_000).to_batches(max_chunksize=10)
-    assert [part.num_rows for part in in_groups(batches, 400)] == [400, 400, 200]
-    assert [part.num_rows for part in in_groups([], 400)] == []
 
 
 def test_a_partition_without_rows_is_a_file_without_rows(files: ParquetStore) -> None:

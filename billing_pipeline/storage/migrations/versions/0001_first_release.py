@@ -16,7 +16,7 @@ depends_on = None
 
 TEXT, MONTH, DATE, INSTANT = sa.Text(), sa.CHAR(7), sa.Date(), sa.DateTime(timezone=True)
 DECIMAL, RATE, INTEGER = sa.Numeric(18, 6), sa.Numeric(28, 12), sa.BigInteger()
-TEXT_LIST, JSON = postgresql.ARRAY(sa.Text()), postgresql.JSONB()
+TEXT_LIST, JSON, BOOLEAN = postgresql.ARRAY(sa.Text()), postgresql.JSONB(), sa.Boolean()
 
 
 def _create(name: str, comment: str, key: list[str], *columns: "sa.Column[Any]") -> None:
@@ -307,6 +307,50 @@ def _create_verdict_tables() -> None:
         _required("loaded_at", INSTANT, "When that run wrote it."),
     )
     _create(
+        "reconciliation_history",
+        "One row per item and evaluation that changed its verdict; never changed, never rebuilt, only restored from a backup.",
+        ["operator_code", "period", "item_id", "changed_at"],
+        _required("operator_code", TEXT, "The operator (OI) whose partition this row belongs to."),
+        _required("period", MONTH, "The partition that brought or computed the row, YYYY-MM."),
+        _required("item_id", TEXT, "The item."),
+        _required("changed_at", INSTANT, "When the verdict was replaced."),
+        _required("changed_by_run", TEXT, "The run that replaced it."),
+        _column("status_before", TEXT, "Null where there was no such item."),
+        _column("status_after", TEXT, "Null where there is no such item any more."),
+        _column("reason_code_before", TEXT, "The weightiest reason then."),
+        _column("reason_code_after", TEXT, "The weightiest reason since."),
+        _column("service_amount_before", DECIMAL, "What was expected then, in the contract's currency."),
+        _column("service_amount_after", DECIMAL, "What is expected since."),
+        _column("invoice_amount_before", DECIMAL, "What was found billed then, in currency_before."),
+        _column("invoice_amount_after", DECIMAL, "What is found billed since, in currency_after."),
+        _column("difference_before", DECIMAL, "Billed less expected then; null across currencies."),
+        _column("difference_after", DECIMAL, "Billed less expected since; null across currencies."),
+        _column("currency_before", TEXT, "ISO 4217 code then."),
+        _column("currency_after", TEXT, "ISO 4217 code since."),
+        _required("documents", TEXT_LIST, "SHA-256 of the documents that changed it; empty: terms or rules did."),
+        _required("run_id", TEXT, "The Dagster run that wrote the row."),
+        _required("loaded_at", INSTANT, "When that run wrote it."),
+    )
+    _create(
+        "source_verdicts",
+        "One row per service or line on which the hub's own reconciliation has a verdict, or ours has: both side by side.",
+        ["operator_code", "period", "service_id", "invoice_line_id"],
+        _required("operator_code", TEXT, "The operator (OI) whose partition this row belongs to."),
+        _required("period", MONTH, "The partition that brought or computed the row, YYYY-MM."),
+        _required("service_id", TEXT, "The service; empty where the hub's item names none."),
+        _required("invoice_line_id", TEXT, "The line the hub names; empty where it names none."),
+        _column("source_status", TEXT, "The hub's verdict; null where it has none on this service."),
+        _column("source_service_amount", DECIMAL, "What the hub expected."),
+        _column("source_invoice_amount", DECIMAL, "What the hub found billed."),
+        _column("source_detail", TEXT, "The hub's own words."),
+        _column("status", TEXT, "Our verdict; null where we have none on it."),
+        _column("service_amount", DECIMAL, "What we expected, in the contract's currency."),
+        _column("invoice_amount", DECIMAL, "What we found billed for the period."),
+        _required("agrees", BOOLEAN, "Whether both verdicts and both amounts are the same."),
+        _required("run_id", TEXT, "The Dagster run that wrote the row."),
+        _required("loaded_at", INSTANT, "When that run wrote it."),
+    )
+    _create(
         "service_prices",
         "One row per price in a service's history, as used for the period.",
         ["operator_code", "period", "service_id", "valid_from"],
@@ -384,6 +428,8 @@ TABLES = (
     "reconciliation_reasons",
     "reconciliation_summary",
     "invoice_reconciliation",
+    "reconciliation_history",
+    "source_verdicts",
     "service_prices",
     "expected_charges",
     "invoice_documents",
