@@ -57,7 +57,7 @@ def _source_documents(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefi
         context: dg.AssetExecutionContext, billing: BillingResource, config: CollectConfig
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with _step(context, billing) as (workspace, operator, period):
-            manifest = collect(workspace, operator, period, run_id=context.run_id, from_raw=config.from_raw)
+            manifest = collect(workspace, operator, period, run_id=context.run.run_id, from_raw=config.from_raw)
         content = manifest.content
         return dg.MaterializeResult(
             metadata={
@@ -108,7 +108,7 @@ def _loaded_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinit
     )
     def load_partition(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterator[Any]:
         with _step(context, billing) as (workspace, operator, period):
-            outcome = load(workspace, operator, period, run_id=context.run_id, loaded_at=datetime.now(UTC))
+            outcome = load(workspace, operator, period, run_id=context.run.run_id, loaded_at=datetime.now(UTC))
         for name in LOADED:
             yield dg.MaterializeResult(asset_key=name, metadata=_load_metadata(name, outcome))
         # A load that breaks an identity has raised and replaced nothing; what gets here has passed.
@@ -161,7 +161,7 @@ def _reconciled_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDef
     )
     def reconcile_partition(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterator[Any]:
         with _step(context, billing) as (workspace, operator, period):
-            outcome = reconcile(workspace, operator, period, run_id=context.run_id, loaded_at=datetime.now(UTC))
+            outcome = reconcile(workspace, operator, period, run_id=context.run.run_id, loaded_at=datetime.now(UTC))
         for name in RECONCILED:
             metadata: dict[str, Any] = {"changed": outcome.replaced, "evaluated": outcome.evaluated}
             if name in outcome.rows:
@@ -191,7 +191,7 @@ def _step(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterat
     try:
         with billing.workspace() as workspace:
             operator, period = workspace.config.operator(keys[OPERATOR]), Period.parse(keys[PERIOD])
-            with _failure_recorded(workspace, operator, period, context.run_id):
+            with _failure_recorded(workspace, operator, period, context.run.run_id):
                 yield workspace, operator, period
     except BillingError as error:
         raise dg.Failure(

@@ -11,6 +11,7 @@ from billing_pipeline.defs.jobs import marts_job, monthly_billing
 from billing_pipeline.defs.partitions import billing_partitions
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.defs.schedules import monthly_billing_schedule
+from billing_pipeline.defs.sensors import stale_periods_sensor
 from billing_pipeline.errors import MartsError
 
 _log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ def code_location(config: BillingConfig, *, marts: bool = True) -> dg.Definition
             assets=billing_assets(partitions),
             jobs=[job],
             schedules=[monthly_billing_schedule(job)],
+            sensors=[stale_periods_sensor(job)],
             resources={"billing": BillingResource(config_path=str(config.path))},
         )
         return dg.Definitions.merge(months, _marts(config)) if marts else months

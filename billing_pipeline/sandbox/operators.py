@@ -55,7 +55,7 @@ ALTITUDE = SandboxOperator(
 )
 KNOWN_OPERATORS: tuple[SandboxOperator, ...] = (ORANGE, SFR, AXIONE, ALTITUDE)
 # Who plays when nobody is named.
-DEMO_OPERATORS: tuple[SandboxOperator, ...] = (SFR, AXIONE, ALTITUDE)
+DEMO_OPERATORS: tuple[SandboxOperator, ...] = (ORANGE, SFR, AXIONE)
 
 
 def choose_operators(codes: Sequence[str] | None) -> tuple[SandboxOperator, ...]:
