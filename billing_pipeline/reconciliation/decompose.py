@@ -90,12 +90,12 @@ def _facts(
     discrepancies: Table, billed_lines: Table, services: Table, prices: Table, period: Period, ours: Proration
 ) -> Table:
     """One row per service with all that the steps look at; `due` is B', what is billed besides duplicates."""
-    twice, days = duplicates(billed_lines), _billed_days(billed_lines, period)
+    # A line alone is neither billed twice nor taken back; most are, and ranking them would cost as much as all the rest.
+    together = billed_lines.semi_join(discrepancies.filter(discrepancies.line_count > 1), "service_id")
+    twice, days = duplicates(keep(together)), _billed_days(billed_lines, period)
     priced = expect.alternatives(services, prices, period, ours, _others(ours))
-    terms = services.select("service_id", "activated_on", "terminated_on", "discount_percent", "active_days")
     rows = (
         discrepancies.select("service_id", "expected", "billed", "difference", "tolerance", "line_count")
-        .inner_join(terms, "service_id")
         .inner_join(priced, "service_id")
         .left_join(twice, "service_id").drop("service_id_right")
         .left_join(days, "service_id").drop("service_id_right")
@@ -139,14 +139,11 @@ def _in_order(facts: Table, period: Period, ours: Proration) -> Table:
     ratio = round_ratio(
         whole_millionths(facts.due) * whole_cents(facts.expected), whole_cents(facts.whole_month) * 10**6
     )
-    steps = facts.mutate(
-        left=facts["difference"] - facts.duplicate_amount, after=after, before=before,
-        # A full month that costs nothing leaves nothing to be due: all of it is outside.
-        outside=facts.due - ibis.ifelse(facts.whole_month == 0, _NOTHING, ratio),
-        convention=_other_convention(facts, ours),
-    )  # fmt: skip
-    taken = (steps.after | steps.before) & (steps.left.abs() > steps.tolerance)
-    steps = steps.mutate(taken=ibis.ifelse(taken, steps.outside, _NOTHING))
+    left = facts["difference"] - facts.duplicate_amount
+    # Only where days outside are billed is there anything to divide; a full month that costs nothing leaves nothing due.
+    outside = facts.due - ibis.ifelse(facts.whole_month == 0, _NOTHING, ratio)
+    taken = ibis.ifelse((after | before) & (left.abs() > facts.tolerance), outside, _NOTHING)
+    steps = facts.mutate(left=left, after=after, before=before, taken=taken, convention=_other_convention(facts, ours))
     steps = keep(steps.mutate(rest=steps.left - steps.taken))
     open_ = steps.rest.abs() > steps.tolerance
     partial = (steps.active_days < period.days) & ~(steps.after | steps.before)

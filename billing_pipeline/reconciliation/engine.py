@@ -1,6 +1,6 @@
 """The order of the steps that turn a month's lines and services into verdicts. Each rule stands in its own module."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ibis
 from ibis.expr.types import Table
@@ -13,6 +13,7 @@ from billing_pipeline.reconciliation.decompose import decompose, weightiest
 from billing_pipeline.reconciliation.keep import is_empty, keep
 from billing_pipeline.reconciliation.match import attribute
 from billing_pipeline.reconciliation.pairing import pair
+from billing_pipeline.reconciliation.settle import settle
 from billing_pipeline.schemas.tables import RECONCILIATION_REASONS
 
 
@@ -49,8 +50,15 @@ def reconcile(inputs: Inputs, period: Period, rules: ReconciliationRules) -> Res
 
     A CURRENCY_MISMATCH has no difference, hence no row among the reasons.
     """
-    attributed = attribute(inputs.lines, inputs.allocations, inputs.services, rules.match_on)
-    recurring = verdict.recurring(attributed)
+    attributed = attribute(inputs.lines, inputs.allocations, inputs.services, period, rules.match_on)
+    settled = settle(attributed, inputs.services, rules.tolerance_per_line)
+    judged, explained = _judge(replace(inputs, services=settled.services), settled.shares, period, rules)
+    return Results(settled.items.union(judged), _reasons(settled.items, judged, explained))
+
+
+def _judge(inputs: Inputs, shares: Table, period: Period, rules: ReconciliationRules) -> tuple[Table, Table | None]:
+    """The items of `inputs.services` and `shares`, kept, and the reasons of the services that differ."""
+    recurring = verdict.recurring(shares)
     native = recurring.filter(recurring.currency == recurring.contract_currency)
     services, foreign_items = _foreign(inputs.services, recurring, native)
     compared = keep(verdict.compare(services, native, period, rules.tolerance_per_line))
@@ -58,10 +66,9 @@ def reconcile(inputs: Inputs, period: Period, rules: ReconciliationRules) -> Res
     rejected = _line_rejected(inputs, compared, rules)
     told = [weightiest(explained)] if explained is not None else []
     told += [rejected] if rejected is not None else []
-    settled = verdict.service_items(compared, native, keep(ibis.union(*told)) if told else None)
-    apart = [*foreign_items, verdict.unattributed_items(attributed), *_one_off_items(inputs, attributed, period, rules)]
-    others = keep(ibis.union(*apart) if len(apart) > 1 else apart[0])
-    return Results(settled.union(others), _reasons(settled, others, explained))
+    of_services = verdict.service_items(compared, native, ibis.union(*told) if told else None)
+    apart = [*foreign_items, verdict.unattributed_items(shares), *_one_off_items(inputs, shares, period, rules)]
+    return keep(ibis.union(of_services, *apart)), explained
 
 
 def _foreign(services: Table, recurring: Table, native: Table) -> tuple[Table, list[Table]]:
@@ -106,14 +113,14 @@ def _one_off_items(inputs: Inputs, attributed: Table, period: Period, rules: Rec
     return [verdict.one_off_items(one_off, pairs)]
 
 
-def _reasons(settled: Table, others: Table, explained: Table | None) -> Table:
+def _reasons(settled: Table, judged: Table, explained: Table | None) -> Table:
     """The decomposed differences, and for every other item its one reason, which is all of its difference."""
-    unexplained = settled.filter(~((settled.side == "service") & (settled.status == "DISCREPANCY")))
+    differing = (judged.side == "service") & (judged.status == "DISCREPANCY")
     parts = [
         items.filter(items.reason_code.notnull() & (items["difference"] != 0)).select(
             "item_id", "reason_code", amount="difference", note=NO_TEXT
         )
-        for items in (unexplained, others)
+        for items in (settled, judged.filter(~differing))
     ]
     if explained is not None:
         item = ibis.literal("service:") + explained.service_id

@@ -4,6 +4,7 @@ No billed amount enters here; comparing is verdict.py's, and which alternative e
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import ibis
 from ibis.expr.types import BooleanValue, DateValue, IntegerValue, NumericColumn, Table
@@ -28,19 +29,7 @@ def expected(services: Table, prices: Table, period: Period, proration: Proratio
     An inactive service keeps its row, with 0 and 0.
     """
     priced = _priced(services, prices, period)
-    # Most months are whole, at one price with at most two decimals and no discount: nothing to divide or round.
-    cents = priced.monthly_price_ht.cast("decimal(18, 2)")
-    plain = (
-        (priced.active_days == period.days)
-        & priced.unchanged
-        & (priced.discount_percent == 0)
-        & (cents == priced.monthly_price_ht)
-    )
-    amount = ibis.cases(
-        (_unpaid(priced, proration, period), _NOTHING),
-        (plain, priced.monthly_price_ht.cast(MONEY)),
-        else_=_amount(priced, proration, period, priced.priced_days, priced.first_price),
-    )
+    amount = _amount(_terms(priced), proration, period)
     return priced.select(
         *[priced[name] for name in services.columns], expected_amount=amount, active_days=priced.active_days
     )
@@ -51,32 +40,31 @@ def alternatives(
 ) -> Table:
     """What else could have been billed, one row per service: amounts in the contract's currency, to the cent.
 
-    Columns: service_id; `whole_month`, under `proration` as if active all of `period`; `without_discount`; and one
-    column per other convention, named as the convention in lower case (so none of these may be called full_month).
+    Columns: service_id and the contract's activated_on, terminated_on, discount_percent and active_days; `whole_month`,
+    under `proration` as if active all of `period`; `without_discount`; and one column per other convention, named as the
+    convention in lower case (so none of these may be called full_month).
     """
     # Kept, for each amount below names its operands a dozen times and engines are sent every mention.
     priced = keep(_priced(services, prices, period))
-    whole = priced.mutate(active_days=ibis.literal(period.days, "int64"))
-    whole = whole.mutate(
+    terms = _terms(priced)
+    whole = replace(
+        terms,
+        active_days=ibis.literal(period.days, "int64"),
         activated_on=ibis.literal(period.shift(-1).first_day),
         terminated_on=ibis.null("date"),
+        priced_days=priced.full_days,
+        first_price=priced.opening_price,
     )
-    full = whole.select(
-        "service_id", whole_month=_amount(whole, proration, period, whole.full_days, whole.opening_price)
-    )
-    others = {
-        convention.lower(): _amount(priced, convention, period, priced.priced_days, priced.first_price)
-        for convention in conventions
-    }
-    undiscounted = priced.mutate(discount_percent=_NOTHING)
-    bare = undiscounted.select(
+    return priced.select(
         "service_id",
-        without_discount=_amount(
-            undiscounted, proration, period, priced_days=undiscounted.priced_days, first_price=undiscounted.first_price
-        ),
+        "activated_on",
+        "terminated_on",
+        "discount_percent",
+        "active_days",
+        whole_month=_amount(whole, proration, period),
+        without_discount=_amount(replace(terms, discount_percent=_NOTHING), proration, period),
+        **{convention.lower(): _amount(terms, convention, period) for convention in conventions},
     )
-    rest = priced.select("service_id", **others)
-    return rest.inner_join(full, "service_id").inner_join(bare, "service_id")
 
 
 def at_each_price(services: Table, prices: Table, period: Period, proration: Proration) -> Table:
@@ -89,7 +77,7 @@ def at_each_price(services: Table, prices: Table, period: Period, proration: Pro
     active = _with_active_days(services, period)
     rows = active.inner_join(known, "service_id")
     rows = keep(rows.mutate(priced_days=rows.price.cast(WIDE) * rows.active_days))
-    amount = _amount(rows, proration, period, rows.priced_days, rows.price)
+    amount = _amount(_terms(rows, rows.price), proration, period)
     return rows.select("service_id", "price", amount=amount)
 
 
@@ -107,7 +95,7 @@ def _priced(services: Table, prices: Table, period: Period) -> Table:
     """Services with active days and, over them and over the whole month, the sum of each day's price.
 
     Adds active_days; priced_days and full_days, Σ price(day) over active days and over all days; first_price and
-    opening_price, the price of the first active day and of the month's first; unchanged, no history touches the month.
+    opening_price, the price of the first active day and of the month's first.
     """
     active = _with_active_days(services, period)
     history = _in_force(active, prices, period)
@@ -124,7 +112,6 @@ def _priced(services: Table, prices: Table, period: Period) -> Table:
         full_days=over(ibis.literal(period.days, "int64"), rows.covered_month, rows.history_month),
         first_price=ibis.coalesce(rows.history_first, rows.monthly_price_ht).cast(MONEY),
         opening_price=ibis.coalesce(rows.history_opening, rows.monthly_price_ht).cast(MONEY),
-        unchanged=rows.covered_month.isnull(),
     )
 
 
@@ -165,26 +152,58 @@ def _in_force(active: Table, prices: Table, period: Period) -> Table:
     )
 
 
-def _amount(
-    rows: Table, convention: Proration, period: Period, priced_days: NumericColumn, first_price: NumericColumn
-) -> NumericColumn:
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What an amount is worked out from: columns of one table."""
+
+    activated_on: DateValue
+    terminated_on: DateValue
+    discount_percent: NumericColumn
+    active_days: IntegerValue
+    priced_days: NumericColumn
+    first_price: NumericColumn
+
+
+def _terms(rows: Table, price: NumericColumn | None = None) -> _Terms:
+    """The terms as they stand in `rows`; `price` stands in for first_price."""
+    return _Terms(
+        activated_on=rows.activated_on,
+        terminated_on=rows.terminated_on,
+        discount_percent=rows.discount_percent,
+        active_days=rows.active_days,
+        priced_days=rows.priced_days,
+        first_price=rows.first_price if price is None else price,
+    )
+
+
+def _amount(terms: _Terms, convention: Proration, period: Period) -> NumericColumn:
     """The month under one convention, discounted, rounded once. 0 for a service without an active day."""
-    factor = ibis.literal(_NO_DISCOUNT, "int64") - whole_millionths(rows.discount_percent)
+    factor = ibis.literal(_NO_DISCOUNT, "int64") - whole_millionths(terms.discount_percent)
     month = ibis.literal(period.days, "int64")
     if convention is Proration.ACTUAL_DAYS:
-        priced, days = priced_days, month
+        priced, days = terms.priced_days, month
     elif convention is Proration.THIRTIETHS:
-        priced, days = priced_days, ibis.ifelse(rows.active_days == period.days, month, 30)
+        priced, days = terms.priced_days, ibis.ifelse(terms.active_days == period.days, month, 30)
     else:
-        priced, days = first_price, ibis.literal(1, "int64")
+        priced, days = terms.first_price, ibis.literal(1, "int64")
+    # Most months are whole, at one price with at most two decimals and no discount: nothing to divide or round. Engines
+    # work out a case only for the rows that come to it, and the division takes 20 times as long as these questions.
+    plain = (
+        (terms.discount_percent == 0)
+        & (terms.first_price.cast("decimal(18, 2)") == terms.first_price)
+        & (terms.active_days == period.days)
+        & (priced == terms.first_price.cast(WIDE) * days)
+    )
     discounted = round_ratio(whole_millionths(priced) * factor, days.cast("decimal(38, 0)") * _UNITS)
-    return ibis.ifelse(_unpaid(rows, convention, period), _NOTHING, discounted)
+    return ibis.cases(
+        (_unpaid(terms, convention, period), _NOTHING), (plain, terms.first_price.cast(MONEY)), else_=discounted
+    )
 
 
-def _unpaid(rows: Table, convention: Proration, period: Period) -> BooleanValue:
+def _unpaid(terms: _Terms, convention: Proration, period: Period) -> BooleanValue:
     """Months that cost nothing: without a day of service, or by contract the one in which the service ends."""
-    unpaid = rows.active_days == 0
+    unpaid = terms.active_days == 0
     if convention is Proration.FULL_START_MONTH:
-        ends = rows.terminated_on.notnull() & (rows.terminated_on <= period.last_day)
-        unpaid = unpaid | (ends & (rows.activated_on < period.first_day))
+        ends = terms.terminated_on.notnull() & (terms.terminated_on <= period.last_day)
+        unpaid = unpaid | (ends & (terms.activated_on < period.first_day))
     return unpaid

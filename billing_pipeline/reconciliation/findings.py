@@ -81,7 +81,7 @@ def _line_count(invoices: Table, lines: Table) -> Table:
 def _quantity(lines: Table) -> Table:
     stated = lines.filter(lines.quantity.notnull() & lines.unit_price_ht.notnull())
     product = whole_millionths(stated.quantity) * whole_millionths(stated.unit_price_ht)
-    return _line_arithmetic(stated, "quantity", product, 10**12, stated.total_ht)
+    return _line_arithmetic(stated, "quantity", product, 12, stated.total_ht)
 
 
 def _discount(lines: Table) -> Table:
@@ -89,22 +89,22 @@ def _discount(lines: Table) -> Table:
         lines.pre_discount_amount.notnull() & lines.discount_percent.notnull() & lines.discount_amount.notnull()
     )
     product = whole_millionths(stated.pre_discount_amount) * whole_millionths(stated.discount_percent)
-    return _line_arithmetic(stated, "discount", product, 10**14, stated.discount_amount)
+    return _line_arithmetic(stated, "discount", product, 14, stated.discount_amount)
 
 
-def _line_arithmetic(rows: Table, subject: str, product: NumericColumn, units: int, actual: NumericColumn) -> Table:
-    """`product` / `units` against `actual`, within 0.01 before any rounding.
+def _line_arithmetic(rows: Table, subject: str, product: NumericColumn, digits: int, actual: NumericColumn) -> Table:
+    """`product` / 10^`digits` against `actual`, within 0.01 before any rounding.
 
     In a credit every amount is negative while quantities and prices keep the sign the source gave them, so there only
     the absolute values are compared.
     """
     credit = rows.document_type == "credit_note"
     expected = ibis.ifelse(credit & ((product < 0) != (actual < 0)), -product, product)
-    exact = whole_millionths(actual) * (units // 10**6)
-    wrong = (expected - exact).abs() > units // 100
+    exact = whole_millionths(actual) * 10 ** (digits - 6)
+    wrong = (expected - exact).abs() > 10 ** (digits - 2)
     found = rows.mutate(product=expected, stated=actual).filter(wrong)
-    fits = found["product"].abs() < ibis.literal(units * _LIMIT, "decimal(38, 0)")
-    rounded = round_ratio(ibis.ifelse(fits, found["product"], 0), ibis.literal(units, "decimal(38, 0)"))
+    fits = found["product"].abs() < ibis.literal(10**digits * _LIMIT, "decimal(38, 0)")
+    rounded = round_ratio(ibis.ifelse(fits, found["product"], 0), ibis.literal(10**digits, "decimal(38, 0)"))
     figure = ibis.ifelse(fits, rounded.cast(WIDE), ibis.null(WIDE))
     note = ibis.ifelse(fits, NO_TEXT, ibis.literal("the product has more than 12 digits before the point"))
     return _content(found.mutate(note=note), "LINE_ARITHMETIC", subject, figure, found.stated.cast(WIDE), by_line=True)

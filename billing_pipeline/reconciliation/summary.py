@@ -46,22 +46,24 @@ _AMOUNTS = ("orphan_amount", "service_amount", "invoice_amount")
 
 def _by_currency(items: Table, services: Table) -> Table:
     """Per currency the three sums. An expected amount is in its contract's currency, whatever was billed."""
-    contracts = services.select("service_id", contract_currency="currency")
-    expected = items.filter(items.service_amount.notnull()).inner_join(contracts, "service_id")
+    # Only a service billed in another currency as a whole is not an item in its contract's.
+    elsewhere = (items.reason_code == "CURRENCY_MISMATCH") & items.service_amount.notnull()
+    foreign = items.filter(ibis.coalesce(elsewhere, False))
     orphan = (items.side == "line") & (items.status == "UNMATCHED")
-    rows = items.select(
-        "currency",
-        service_amount=_NOTHING,
-        invoice_amount=ibis.coalesce(items.invoice_amount.cast(WIDE), _NOTHING),
+    own = items.mutate(
+        service_amount=ibis.ifelse(ibis.coalesce(elsewhere, False), _NOTHING, items.service_amount.cast(WIDE)),
         orphan_amount=ibis.ifelse(orphan, items.invoice_amount.cast(WIDE), _NOTHING),
-    ).union(
-        expected.select(
-            currency="contract_currency",
-            service_amount=expected.service_amount.cast(WIDE),
-            invoice_amount=_NOTHING,
-            orphan_amount=_NOTHING,
-        )
     )
+    sums = own.group_by("currency").aggregate(
+        **{name: ibis.coalesce(own[name].cast(WIDE).sum(), _NOTHING).cast(WIDE) for name in _AMOUNTS}
+    )
+    expected = foreign.inner_join(services.select("service_id", contract_currency="currency"), "service_id").select(
+        currency="contract_currency",
+        orphan_amount=_NOTHING,
+        service_amount=foreign.service_amount.cast(WIDE),
+        invoice_amount=_NOTHING,
+    )
+    rows = sums.select("currency", *_AMOUNTS).union(expected)
     return rows.group_by("currency").aggregate(**{name: rows[name].sum().cast(WIDE) for name in _AMOUNTS})
 
 
@@ -91,15 +93,18 @@ def invoice_status(items: Table, lines_in_period: Table, findings: Table) -> Tab
     whichever partition found them. A finding makes the invoice a DISCREPANCY; one about a file names no invoice.
     """
     excepted = items.filter((items.status != "MATCHED") & (items.invoice_line_ids.length() > 0))
-    verdicts = excepted.select("status", line=excepted.invoice_line_ids.unnest())
+    severity = ibis.ifelse(excepted.status == "DISCREPANCY", 2, 1).cast("int8")
+    excepted = excepted.mutate(severity=severity)
+    # Nearly every item has one line, whose invoice it names; the lines of several may be of several invoices.
+    one = excepted.filter(excepted.invoice_line_ids.length() == 1).select("invoice_id", "severity")
+    many = excepted.filter(excepted.invoice_line_ids.length() > 1)
+    named = keep(many.select("severity", line=many.invoice_line_ids.unnest()))
     lines = lines_in_period.select("invoice_id", line=qualified(lines_in_period))
-    told = lines.inner_join(verdicts, "line").select(
-        "invoice_id", severity=ibis.ifelse(verdicts.status == "DISCREPANCY", 2, 1)
-    )
+    told = one.union(lines.inner_join(named, "line").select("invoice_id", severity=named.severity))
     found = findings.filter(findings.invoice_id != "").select("invoice_id", severity=ibis.literal(2, "int8"))
-    told = told.select("invoice_id", severity=told.severity.cast("int8")).union(found)
+    told = told.union(found)
     worst = told.group_by("invoice_id").aggregate(severity=told.severity.max())
-    invoices = lines.select("invoice_id").distinct()
+    invoices = lines_in_period.select("invoice_id").distinct()
     rows = invoices.left_join(worst, "invoice_id").select(invoices, severity=worst.severity)
     return rows.select(
         "invoice_id",

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-import billing_pipeline
 import pytest
 import yaml
+
+import billing_pipeline
 from billing_pipeline.defs.instance import DAGSTER_YAML
 
 ROOT = Path(billing_pipeline.__file__).parent.parent
