@@ -7,9 +7,12 @@ Where data flows, and which folder owns each step:
 
 Imports point one way, and a test keeps it so:
 
-    cli, defs -> sources, r189, normalize, reconciliation, storage, rebilling, reports
-              -> schemas, config -> periods, money, errors
+    cli, definitions -> commands -> defs -> steps
+        -> sources, r189, normalize, reconciliation, storage, reports, sandbox
+        -> schemas, config -> periods, money, errors, exact_json
 
-A new operator protocol is one class in sources/ (see sources/source.py); a new rule of the verdict is one function in
-reconciliation/; a new column is one line in schemas/tables.py and a migration. Only defs/ imports dagster.
+steps/ are the three steps of a partition without Dagster (collect, load, reconcile), defs/ makes assets of them.
+A new operator protocol is one class in sources/ (see sources/collection.py), its models in config.py and a line in
+steps/collect.py; a new rule of the verdict is one function in reconciliation/; a new column is one line in
+schemas/tables.py and a migration. Only defs/ and definitions.py import dagster.
 """
