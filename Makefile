@@ -19,14 +19,14 @@ dev: $(READY) ## Open the Dagster UI on the demo's data (http://127.0.0.1:3000)
 	@$(BIN)/billing-pipeline dev --demo $(DEMO)
 
 test: $(READY) ## Run the tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(READY) ## Run the tests that need no server, within 90 seconds
-	@$(BIN)/pytest billing_pipeline_tests/unit billing_pipeline_tests/house billing_pipeline_tests/reference \
-	  billing_pipeline_tests/r189 billing_pipeline_tests/reconciliation billing_pipeline_tests/sandbox
+	@$(BIN)/pytest -n 2 --dist loadfile billing_pipeline_tests/unit billing_pipeline_tests/house \
+	  billing_pipeline_tests/normalize billing_pipeline_tests/reference billing_pipeline_tests/r189
 
 test-full: $(READY) ## Run the tests with the long sweeps and fuzzes
-	@HYPOTHESIS_PROFILE=full BILLING_TEST_SWEEP=full $(BIN)/pytest
+	@HYPOTHESIS_PROFILE=full BILLING_TEST_SWEEP=full $(BIN)/pytest -n 2 --dist loadfile
 
 bench: $(READY) ## Measure speed and memory against a peer on the same data
 	@for program in billing_pipeline_tests/bench/bench_*.py; do $(BIN)/python $$program || exit 1; done

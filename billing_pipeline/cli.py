@@ -146,15 +146,17 @@ def _config_path(options: argparse.Namespace) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from billing_pipeline.commands.run import run
+    from billing_pipeline.commands.requests import requested
 
-    return run(
+    request = requested(
         _config_path(options),
         periods=options.period,
         operators=options.operator,
-        from_raw=options.from_raw,
-        refresh_stale=options.refresh_stale,
+        needs_secrets=not options.from_raw,
     )
+    from billing_pipeline.commands.run import run
+
+    return run(request, from_raw=options.from_raw, refresh_stale=options.refresh_stale)
 
 
 def _summary(options: argparse.Namespace) -> int:

@@ -17,7 +17,6 @@
 Messages name the file, row, key or request and the remedy, and never hold a secret or a personal field.
 """
 
-
 _LONGEST_SHOWN = 120
 
 

@@ -40,11 +40,13 @@ def serve_sandbox(*, port: int, scale: int | None, faults: Sequence[str] = ()) -
 
 def demo(folder: Path) -> int:
     """Three operators, three periods; ends with what came out and where to look next."""
+    from billing_pipeline.commands.requests import requested
     from billing_pipeline.commands.run import run
 
     reseller = _reseller(None)
     with sandbox_for(folder, reseller) as config:
-        code = run(config.path, periods=PERIODS, operators=None, from_raw=False, refresh_stale=False)
+        request = requested(config.path, periods=PERIODS, operators=None, needs_secrets=True)
+        code = run(request, from_raw=False, refresh_stale=False)
         _print_whereabouts(config, folder)
     return code
 

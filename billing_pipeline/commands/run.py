@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from billing_pipeline.commands.marts import make_marts
-from billing_pipeline.config import BillingConfig, Operator, load_config
+from billing_pipeline.commands.requests import Request
+from billing_pipeline.config import BillingConfig, Operator
 from billing_pipeline.defs.instance import open_instance, prepare_home
 from billing_pipeline.defs.launch import Launcher, Phase, fail_abandoned_runs
 from billing_pipeline.defs.location import code_location
-from billing_pipeline.defs.partitions import requested_period
 from billing_pipeline.errors import UserError
 from billing_pipeline.normalize.inventory import parse_inventory, read_files
 from billing_pipeline.periods import Period
@@ -43,24 +42,22 @@ class _Progress:
     def exit_code(self) -> int:
         if self.user_error:
             return UserError.exit_code
-        return EXIT_FAILED if self.failed or self.marts_failed else EXIT_INCOMPLETE if self.incomplete else EXIT_COMPLETE
+        return (
+            EXIT_FAILED if self.failed or self.marts_failed else EXIT_INCOMPLETE if self.incomplete else EXIT_COMPLETE
+        )
 
 
-def run(
-    path: Path, *, periods: Sequence[str], operators: Sequence[str] | None, from_raw: bool, refresh_stale: bool
-) -> int:
+def run(request: Request, *, from_raw: bool, refresh_stale: bool) -> int:
     """Collect and load every partition, then reconcile each; the exit code says how complete that is."""
-    config = load_config(path)
-    chosen = [config.operator(code) for code in dict.fromkeys(operators or [one.code for one in config.operators])]
-    wanted = sorted({requested_period(config, text) for text in periods})
-    _check_inputs(config, chosen, wanted, from_raw)
+    config = request.config
+    _check_inputs(config, request.operators, request.periods, from_raw)
     with Workspace.open(config) as workspace:
         home = prepare_home(config, workspace.databases)
         with open_instance(home) as instance:
             for run_id in fail_abandoned_runs(instance):
                 workspace.discard_scratch(run_id)
             launcher = Launcher(code_location(config, marts=False), instance)
-            return _run_partitions(workspace, launcher, chosen, wanted, from_raw, refresh_stale)
+            return _run_partitions(workspace, launcher, request.operators, request.periods, from_raw, refresh_stale)
 
 
 def _check_inputs(

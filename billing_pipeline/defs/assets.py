@@ -208,6 +208,7 @@ def _failure_recorded(workspace: Workspace, operator: Operator, period: Period, 
         raise
     except Exception as error:
         told = str(error) if isinstance(error, BillingError) else f"unexpected {type(error).__name__}; see run {run_id}"
+        told = told.removeprefix(f"{operator.code} {period}: ")
         with suppress(StorageError):
             workspace.partitions.record_failure(operator.code, str(period), told, run_id)
         raise

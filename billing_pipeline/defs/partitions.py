@@ -3,8 +3,7 @@
 import dagster as dg
 
 from billing_pipeline.config import BillingConfig
-from billing_pipeline.errors import UsageError
-from billing_pipeline.periods import Period, last_complete_period
+from billing_pipeline.periods import Period
 
 OPERATOR, PERIOD = "operator", "period"  # Dagster joins key parts in alphabetical order of these names
 
@@ -24,18 +23,3 @@ def billing_partitions(config: BillingConfig) -> dg.MultiPartitionsDefinition:
 
 def partition_key(operator_code: str, period: Period) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({OPERATOR: operator_code, PERIOD: str(period)})
-
-
-def requested_period(config: BillingConfig, text: str) -> Period:
-    """A period given by the user; UsageError unless there is a partition for it."""
-    try:
-        period = Period.parse(text)
-    except ValueError as error:
-        raise UsageError(f"--period {error}") from None
-    first, last = Period.parse(config.first_period), last_complete_period()
-    if not first <= period <= last:
-        raise UsageError(
-            f"--period {period} is outside {first} to {last}: periods start at 'first_period' in {config.path.name} "
-            "and end with the last complete month"
-        )
-    return period

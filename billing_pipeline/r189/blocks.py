@@ -195,6 +195,11 @@ class BlockReader:
     def _record(self, data: bytes, at: int, *, at_end: bool) -> Record | None:
         try:
             return tokenizer.read_record(data, at, at_end=at_end, newline=self._newline)
+        except tokenizer.TooManyFields:
+            raise RefusedFile(
+                f"{self._name}: row {self.rows_seen + 1} has more than {tokenizer.FIELDS_LIMIT} fields; this is no R189 "
+                "report, have the file delivered again"
+            ) from None
         except tokenizer.FieldTooLong:
             raise RefusedFile(
                 f"{self._name}: row {self.rows_seen + 1} holds a field of more than 1 MiB, or a quote there is never "

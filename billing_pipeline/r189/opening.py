@@ -53,6 +53,10 @@ def _header_record(blocks: Iterator[bytes], name: str) -> tuple[list[str], bytes
     while True:
         try:
             record = tokenizer.read_record(data, at, at_end=at_end, newline=None) if data[at:] else None
+        except tokenizer.TooManyFields:
+            raise RefusedFile(
+                f"{name}: its header has more than {tokenizer.FIELDS_LIMIT} fields; this is no R189 report"
+            ) from None
         except tokenizer.FieldTooLong:
             raise RefusedFile(f"{name}: its header holds a field of more than 1 MiB; this is no R189 report") from None
         if record is not None and not tokenizer.is_blank(data, record):

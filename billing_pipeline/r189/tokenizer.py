@@ -11,12 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 FIELD_LIMIT = 1024 * 1024
+# Far more than any report has. A record without end, as in an archive of nothing but separators, is not read to its end.
+FIELDS_LIMIT = 10_000
 _STOP = re.compile(rb"[;\r\n]")
 _QUOTE, _DELIMITER, _CR, _LF = b'";\r\n'
 
 
 class MixedRecordEnds(Exception):
     """A line break outside quotes that is not the one that ended the header."""
+
+
+class TooManyFields(Exception):
+    """A record of more than FIELDS_LIMIT fields."""
 
 
 class FieldTooLong(Exception):
@@ -65,6 +71,8 @@ def read_record(data: bytes, start: int, *, at_end: bool, newline: bytes | None)
             spans.append((at, stop, False))
         if spans[-1][1] - spans[-1][0] > FIELD_LIMIT:
             raise FieldTooLong
+        if len(spans) > FIELDS_LIMIT:
+            raise TooManyFields
         if stop < size and data[stop] == _DELIMITER:
             at = stop + 1
             continue

@@ -203,6 +203,8 @@ class HttpClient:
                 "check token_url",
                 status,
             ) from None
+        except Retriable as fault:
+            raise Retriable(f"{request}: {fault}; check token_url", fault.wait_s) from None
         return document
 
     async def _send(self, request: _Request, headers: Mapping[str, str]) -> Answer:

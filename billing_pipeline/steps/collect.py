@@ -218,7 +218,9 @@ def _no_longer_offered(workspace: Workspace, operator: Operator, period: Period,
         latest = workspace.raw.latest(operator.code, str(period))
         had_some = latest is not None and any(one.role in _BILLED_BY for one in documents_of(latest))
         has_none = not any(document.role in _BILLED_BY for document in collection.documents)
-        return [f"the source answers with nothing for a period that has lines; {remedy}"] if had_some and has_none else []
+        return (
+            [f"the source answers with nothing for a period that has lines; {remedy}"] if had_some and has_none else []
+        )
     offered = {document.sha256 for document in collection.documents}
     names = {document.name for document in collection.documents}
     return [

@@ -134,8 +134,13 @@ class _Loader:
         stored = _stored_holdings(work)
         elsewhere = [one for one in stored if one.period != period]
         superseded = _here(period, [*delivery.holdings, *elsewhere])
-        digest = self._input_digest(delivery, superseded)
         current = work.current(period, COLLECT_PHASE)
+        if _has_lines(current) and not any(reading.rows_read for reading in delivery.documents.readings):
+            delivery.documents.gaps.append(
+                "the source answers with nothing for a period that has lines; put its documents back, or use --from-raw "
+                "for what was kept"
+            )
+        digest = self._input_digest(delivery, superseded)
         if current is not None and current.input_digest == digest and work.intact(current):
             return self._unchanged(work, delivery, current)
         before = self._workspace.raw.last_complete(self._operator.code, period)
@@ -251,6 +256,10 @@ class _Loader:
         gaps = (*delivery.manifest.content["gaps"], *delivery.documents.gaps)
         operator = self._operator.model_dump(mode="json", include={"name", "profile", "reconciliation"})
         return digest_of(rules_digest(), operator, documents, claims, gaps)
+
+
+def _has_lines(current: PartitionLoad | None) -> bool:
+    return current is not None and bool(current.contents.get("invoice_lines", {}).get("rows"))
 
 
 def _rank(document: Kept) -> tuple[object, ...]:

@@ -82,7 +82,9 @@ def reconcile(
             return replace(outcome, disagreements=disagreements(work, period))
         with _scratch(workspace, run_id, period) as scratch, engine(workspace.config, scratch) as connection:
             month = _Month(workspace, operator, period, connection, scratch, contributions)
-            rows, summary = month.publish(work, loaded, current)
+            # The same inputs again mend what was damaged: no verdict has changed, whatever is missing from the tables.
+            replaced = current if current is not None and current.input_digest != digest else None
+            rows, summary = month.publish(work, loaded, replaced)
         work.record(
             str(period),
             RECONCILE_PHASE,
@@ -208,7 +210,7 @@ class _Month:
     ) -> tuple[dict[str, int], dict[str, Any]]:
         """Replace the month's tables by its verdicts; rows per table and the summary row.
 
-        `before`: what the ledger says of the verdicts that are replaced; null on a first evaluation.
+        `before`: what the ledger says of the verdicts that are replaced; null on a first evaluation and on a repair.
         """
         period = str(self._period)
         results = compute(self._inputs(), self._period, self._operator.reconciliation)

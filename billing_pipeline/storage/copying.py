@@ -112,6 +112,8 @@ class CopySender:
 def csv_bytes(table: Table, rows: pa.Table) -> bytes:
     """`rows` as COPY reads them: strings always quoted, null empty, lists as array literals."""
     arrays = []
+    # Of a table with an empty chunk before others pyarrow's writer made hundreds of KB of NUL bytes.
+    rows = rows.combine_chunks()
     for column in table.columns:
         values = rows.column(column.name)
         if column.kind is Kind.TEXT_LIST:

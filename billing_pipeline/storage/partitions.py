@@ -141,10 +141,16 @@ class PartitionStore:
             return select_loads(connection, operator)
 
     def record_failure(self, operator: str, period: str, detail: str, run_id: str) -> bool:
-        """A NOT_EVALUATED summary row with `detail`, if the partition has no summary yet; whether it was written."""
+        """A NOT_EVALUATED summary row with `detail`, unless something was loaded or evaluated; whether it was written.
+
+        A row that an earlier failure left is replaced, so that it tells the latest reason.
+        """
         checked_period(period)
         with self.replacing(operator, run_id=run_id, loaded_at=datetime.now(UTC)) as work:
-            if work.read(RECONCILIATION_SUMMARY.name, [period]).num_rows:
+            stored = work.read(RECONCILIATION_SUMMARY.name, [period]).to_pylist()
+            if any(row["state"] != "NOT_EVALUATED" or row["files"] is not None for row in stored):
+                return False
+            if any(row["state_detail"] == detail for row in stored):
                 return False
             row = pa.table({"state": ["NOT_EVALUATED"], "state_detail": [detail]})
             for column in work.content_schema(RECONCILIATION_SUMMARY.name):

@@ -116,6 +116,20 @@ def test_a_file_that_vanished_does_not_make_services_unbilled(stored: Place) -> 
     assert tables.changed(tables.but_for_the_run(before), tables.but_for_the_run(place.stored())) == {}
 
 
+def test_a_file_that_is_suddenly_empty_does_not_make_services_unbilled(stored: Place) -> None:
+    place = stored.copy()
+    before = place.stored()
+    file = next((place.folder / "inbox" / "rive").glob("*202402.csv"))
+    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0])
+    ended = place.run("2024-02", code=3)
+    assert "answers with nothing" in ended.out
+    changed = tables.changed(tables.but_for_the_run(before), tables.but_for_the_run(place.stored()))
+    assert set(changed) <= {"reconciliation_summary", "partition_loads"}
+    summary = _summary(place, "2024-02")
+    assert summary["state"] == "EVALUATED"
+    assert "answers with nothing" in summary["state_detail"]
+
+
 def test_a_new_inventory_alone_changes_verdicts(stored: Place) -> None:
     place = stored.copy()
     place.write("services.csv", SERVICES.replace("EUR,40.00", "EUR,41.00"))

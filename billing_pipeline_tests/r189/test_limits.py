@@ -70,6 +70,17 @@ def test_utf_16_is_refused_by_name(tmp_path: Path):
     assert "UTF-16" in refused(tmp_path, SMALL.encode("utf-16"), "x.csv")
 
 
+def test_an_archive_of_nothing_but_separators_is_refused_before_it_fills_the_memory(tmp_path: Path):
+    bomb = gzip.compress(text_of([row()]).encode() + b";" * (80 * 1024 * 1024))
+    tracemalloc.start()
+    try:
+        assert "10000 fields" in refused(tmp_path, bomb, "x.csv.gz")
+        assert tracemalloc.get_traced_memory()[1] < 300 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    assert "10000 fields" in refused(tmp_path, gzip.compress(b";" * (80 * 1024 * 1024)), "x.csv.gz")
+
+
 def test_a_gzip_cut_anywhere_is_refused(tmp_path: Path):
     whole = gzip.compress(SMALL.encode())
     for length in range(len(whole)):

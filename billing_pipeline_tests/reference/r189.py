@@ -253,7 +253,9 @@ def _row_rules(cells: Mapping[str, Cell], unreadable: set[str]) -> list[tuple[st
         faults.append(("Taxable amount", "arithmetic", "Pre-discount less Discount is not Taxable"))
     first, last = cells["Period from"], cells["Period to"]
     if (first is None) != (last is None) and not unreadable & {"Period from", "Period to"}:
-        faults.append(("Period to" if last is None else "Period from", "period_pair", "only one of Period from and to"))
+        faults.append(
+            ("Period to" if last is None else "Period from", "period_order", "only one of Period from and to")
+        )
     if isinstance(first, dt.date) and isinstance(last, dt.date):
         months = (last.year - first.year) * 12 + last.month - first.month + 1
         if last < first:

@@ -83,7 +83,7 @@ def test_a_short_row_is_not_padded_and_its_keys_are_not_guessed() -> None:
         ({"Frequency": "Parfois"}, ("Frequency", "vocabulary")),
         ({"Charge_Currency": "EURO"}, ("Charge Currency", "currency")),
         ({"Pre-discount_amount": "30", "Discount_amount": "4.98"}, ("Taxable amount", "arithmetic")),
-        ({"Period_from": "2024-03-01"}, ("Period to", "period_pair")),
+        ({"Period_from": "2024-03-01"}, ("Period to", "period_order")),
         ({"Period_from": "2024-03-02", "Period_to": "2024-03-01"}, ("Period to", "period_order")),
         ({"Period_from": "2014-03-31", "Period_to": "2024-03-01"}, ("Period to", "span")),
         ({"Period_from": "2024-02-30", "Period_to": "2024-03-01"}, ("Period from", "type")),

@@ -61,6 +61,16 @@ def test_eight_threads_with_a_revoked_token_make_one_token_call(hub):
     assert account.issued == 2
 
 
+def test_a_token_endpoint_that_cannot_be_reached_is_the_one_that_is_named(hub):
+    authorization = ClientCredentials("http://127.0.0.1:1/token", credentials())
+    settings = HttpSettings(attempts=1)
+    with (
+        HttpClient(hub.url, authorization=authorization, settings=settings) as client,
+        pytest.raises(SourceError, match=r"POST http://127\.0\.0\.1:1/token: connection refused.*check token_url"),
+    ):
+        client.get_json("/v1")
+
+
 def test_eight_threads_start_with_one_token_call(hub):
     account = Account(hub)
     with account.client() as client, ThreadPoolExecutor(8) as threads:

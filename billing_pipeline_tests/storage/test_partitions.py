@@ -309,10 +309,11 @@ def test_a_table_belongs_to_the_phase_that_last_wrote_it(store: PartitionStore) 
 
 def test_a_failure_is_recorded_once_and_never_over_a_verdict(store: PartitionStore) -> None:
     assert store.record_failure("ORANGE", "2024-03", "source unreachable", "run")
-    assert not store.record_failure("ORANGE", "2024-03", "again", "run2")
+    assert not store.record_failure("ORANGE", "2024-03", "source unreachable", "run2")
+    assert store.record_failure("ORANGE", "2024-03", "another reason", "run3")
     summary = store.read("reconciliation_summary").to_pylist()
     assert [(one["state"], one["state_detail"], one["matched"]) for one in summary] == [
-        ("NOT_EVALUATED", "source unreachable", None)
+        ("NOT_EVALUATED", "another reason", None)
     ]
     assert store.parquet.read(RECONCILIATION_SUMMARY).num_rows == 1
     with store.replacing("ORANGE", run_id="x", loaded_at=LOADED_AT) as work:

@@ -1,0 +1,42 @@
+"""What the README shows can be run: its make targets and commands exist, its configuration is valid."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import billing_pipeline
+from billing_pipeline.config import load_config
+
+ROOT = Path(billing_pipeline.__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted(set(re.findall(r"billing-pipeline ([a-z][a-z-]+)", README)))
+TARGETS = sorted(set(re.findall(r"(?:`|^)make ([a-z][a-z-]+)", README, re.MULTILINE)))
+
+
+def test_the_readmes_configuration_is_valid(tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 1
+    path = tmp_path / "billing.yaml"
+    path.write_text(blocks[0], encoding="utf-8")
+    assert [operator.code for operator in load_config(path).operators] == ["SFR", "AXIONE", "ORANGE"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_make_target_the_readme_names_exists(target):
+    assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_the_readme_names_exists(command):
+    ended = subprocess.run(
+        [sys.executable, "-m", "billing_pipeline", command, "--help"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_readme_was_read():
+    assert len(COMMANDS) >= 7
+    assert len(TARGETS) >= 5
