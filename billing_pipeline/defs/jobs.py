@@ -8,7 +8,7 @@ COLLECT_GROUP, RECONCILE_GROUP, MARTS_GROUP = "collect", "reconcile", "marts"
 MARTS_JOB = "marts"
 
 
-def monthly_billing() -> Any:
+def monthly_billing(partitions: dg.MultiPartitionsDefinition) -> Any:
     """Collects, loads and reconciles one operator's month.
 
     The steps of a partition run in one process: each process of its own costs 3.5 s to start; several partitions run
@@ -17,6 +17,8 @@ def monthly_billing() -> Any:
     return dg.define_asset_job(
         "monthly_billing",
         selection=dg.AssetSelection.groups(COLLECT_GROUP, RECONCILE_GROUP),
+        # Deprecated, yet without it the schedule is resolved only once the whole location is loaded.
+        partitions_def=partitions,
         executor_def=dg.in_process_executor,
         description="Collect, load and reconcile one operator's invoices of one month.",
     )

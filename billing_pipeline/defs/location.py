@@ -24,7 +24,7 @@ def code_location(config: BillingConfig, *, marts: bool = True) -> dg.Definition
         # Backfill policies and multi-dimensional mappings are beta in Dagster 1.13, and used here knowingly.
         warnings.simplefilter("ignore", dg.BetaWarning)
         partitions = billing_partitions(config)
-        job = monthly_billing()
+        job = monthly_billing(partitions)
         months = dg.Definitions(
             assets=billing_assets(partitions),
             jobs=[job],
