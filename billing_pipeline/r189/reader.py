@@ -74,6 +74,11 @@ class ChargeBatch:
     rows: int
     charge_months: pa.Array
 
+    def month_votes(self) -> Counter[str]:
+        """How many of those rows state each Charge Month; blank cells have no vote."""
+        counted = pc.value_counts(self.charge_months.drop_null()).to_pylist()
+        return Counter({one["values"]: one["counts"] for one in counted})
+
 
 class R189File:
     """The file at `path`, delivered under `name`, read under the operator's profile `pinned`.

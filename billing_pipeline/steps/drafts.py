@@ -144,11 +144,14 @@ class PartitionDraft:
         documents = {one.sha256: one for one in (*documents_of(self._manifest, "inventory"), *self._kept)}
         return pa.Table.from_pylist([row(one) for one in documents.values()], schema=content_schema(SOURCE_DOCUMENTS))
 
+    def _counts(self, sha256: str, invoice_id: str) -> bool:
+        """Whether the document's copy of the invoice is the one that counts."""
+        return invoice_id not in self._superseded.get(sha256, {})
+
     def _invoices(self) -> Table:
         """The hub's invoices as it states them, or what the charge rows add up to, by their bills where there are any."""
         if not self._documents.charge_files:
-            counts = lambda sha256, invoice: invoice not in self._superseded.get(sha256, {})  # noqa: E731
-            return ibis.memtable(self._documents.hub_invoices(counts))
+            return ibis.memtable(self._documents.hub_invoices(self._counts))
         totals = self._totals.invoices(operator_name=self._operator.name, source_type=self._operator.source.type)
         invoices = ibis.memtable(totals)
         return with_bills(invoices, self._documents.bills) if self._documents.bills else invoices

@@ -4,8 +4,6 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
-import pyarrow.compute as pc
-
 from billing_pipeline.config import Profile
 from billing_pipeline.errors import RefusedFile, SourceError
 from billing_pipeline.periods import Period
@@ -48,12 +46,6 @@ def _charge_months(path: Path, name: str, profile: Profile) -> Counter[str]:
     if key not in _votes:
         votes: Counter[str] = Counter()
         for batch in R189File(path, profile, name=name, sha256=sha256).batches():
-            count_months(votes, batch.charges)
+            votes.update(batch.month_votes())
         _votes[key] = votes
     return _votes[key]
-
-
-def count_months(votes: Counter[str], charges) -> None:  # type: ignore[no-untyped-def]
-    """Add a batch of loaded rows: blank cells have no vote."""
-    for one in pc.value_counts(charges.column("charge_month").drop_null()).to_pylist():
-        votes[one["values"]] += one["counts"]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from billing_pipeline.config import Operator
 from billing_pipeline.errors import RefusedFile, one_line
@@ -73,8 +72,7 @@ class ChargeFile:
     def rows(self, superseded: Superseded) -> Iterator[Rows]:
         months: Counter[str] = Counter()
         for batch in self._file.batches(superseded=superseded):
-            for one in pc.value_counts(batch.charge_months.drop_null()).to_pylist():
-                months[one["values"]] += one["counts"]
+            months.update(batch.month_votes())
             yield Rows(lines_of(batch.charges), batch.rejected, batch.charges)
         self.charge_months = months
 
