@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SPARK := $(VENV)/.spark
 DEMO ?= demo
 
-.PHONY: help demo dev test test-fast test-full bench lint format types clean lock setup
+.PHONY: help demo dev test test-fast test-full bench lint format types clean lock setup setup-spark
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +43,9 @@ format: $(READY) ## Rewrite the code in the house style
 
 lock: $(READY) ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --group dev pyproject.toml -o requirements.lock
+	  --no-emit-index-url --quiet --group dev pyproject.toml -o requirements.lock
+	@sed -n 's/^spark = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(BIN)/uv pip compile --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet -c requirements.lock - -o requirements-spark.lock
 
 clean: ## Stop the demo's database and remove what was made
 	@if [ -x $(BIN)/billing-pipeline ] && [ -f $(DEMO)/billing.yaml ]; then \
@@ -51,7 +54,13 @@ clean: ## Stop the demo's database and remove what was made
 
 setup: $(READY)
 
+setup-spark: $(SPARK) ## Install what `engine: spark` needs (Java 17 has to be there)
+
 # The virtual environment, from the lock alone. uv itself comes by pip, at the version the lock has it.
+$(SPARK): $(READY) requirements-spark.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements-spark.lock
+	@touch $(SPARK)
+
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
 	  sys.exit(0 if (3, 11) <= v < (3, 14) else f"billing_pipeline needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. Set PYTHON=python3.12 (or another)")'
