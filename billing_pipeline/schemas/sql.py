@@ -1,4 +1,4 @@
-"""The registry as PostgreSQL tables in schema `billing`, the two internal tables beside them, and the status view.
+"""The registry as PostgreSQL tables: schema `billing` with two internal tables and the status view, schema `rebilling`.
 
 What stands here is what the database should look like; how it gets there step by step is storage/migrations.
 """
@@ -9,9 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from billing_pipeline.schemas.columns import Column, Kind, Table, table
+from billing_pipeline.schemas.rebilling import REBILLING_TABLES
 from billing_pipeline.schemas.tables import TABLES
 
 SCHEMA = "billing"
+REBILLING_SCHEMA = "rebilling"
 ANALYST = "billing_analyst"
 
 SQL_TYPES: dict[Kind, sa.types.TypeEngine[Any]] = {
@@ -118,11 +120,12 @@ def _checks(one: Table) -> list[sa.CheckConstraint]:
     return checks
 
 
-def _metadata() -> sa.MetaData:
-    made = sa.MetaData(schema=SCHEMA)
-    for one in POSTGRES_TABLES:
+def _metadata(schema: str, tables: tuple[Table, ...]) -> sa.MetaData:
+    made = sa.MetaData(schema=schema)
+    for one in tables:
         sql_table(one, made)
     return made
 
 
-metadata = _metadata()
+metadata = _metadata(SCHEMA, POSTGRES_TABLES)
+rebilling_metadata = _metadata(REBILLING_SCHEMA, REBILLING_TABLES)

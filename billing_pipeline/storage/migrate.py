@@ -1,11 +1,13 @@
-"""Brings a database's schema up to this program's: alembic behind one function, and the analysts' role.
+"""Brings a database's schemas up to this program's: alembic behind one function, and the analysts' role.
 
-The steps themselves are in migrations/versions. A role belongs to the whole server and not to a schema's history, so it
+The steps themselves are in migrations/. Schemas billing and rebilling each have a history of their own: what customers
+were invoiced stays as it is when the other one is dropped and built anew. A role belongs to the whole server and not to a schema's history, so it
 is looked after here, on every call.
 """
 
 import logging
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,32 @@ import psycopg
 from psycopg import sql
 
 from billing_pipeline.errors import StorageError
-from billing_pipeline.schemas.sql import ANALYST, SCHEMA
+from billing_pipeline.schemas.sql import ANALYST, REBILLING_SCHEMA, SCHEMA
 from billing_pipeline.storage.connections import connect, engine, server_name
 from billing_pipeline.storage.marts import DROP_VIEWS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('billing_pipeline:migrate', 0))"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A schema and the folder of its revisions; `prefix` stands before theirs in what `upgrade` returns."""
+
+    schema: str
+    versions: Path
+    prefix: str = ""
+
+
+BILLING = History(SCHEMA, MIGRATIONS / "versions")
+REBILLING = History(REBILLING_SCHEMA, MIGRATIONS / "rebilling_versions", prefix=f"{REBILLING_SCHEMA} ")
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
 
 
-def head() -> str:
+def head(history: History = BILLING) -> str:
     """The newest revision this program has, read off the file names: importing alembic takes longer than the check."""
-    return max(re.match(r"\d{4}", path.name)[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))  # type: ignore[index]
+    return max(re.match(r"\d{4}", path.name)[0] for path in history.versions.glob("[0-9]*.py"))  # type: ignore[index]
 
 
 def upgrade(url: str) -> list[str]:
@@ -36,26 +51,31 @@ def upgrade(url: str) -> list[str]:
     """
     try:
         with connect(url) as connection:
-            applied = [] if _revision(connection) == head() else _run_alembic(url)
-            _ensure_analyst(connection, url)
+            applied = []
+            for history in (BILLING, REBILLING):
+                if _revision(connection, history) != head(history):
+                    applied += [history.prefix + revision for revision in _run_alembic(url, history)]
+                _ensure_analyst(connection, url, history.schema)
     except psycopg.Error as error:
         raise StorageError(_explain(url, error)) from None
     return applied
 
 
-def _revision(connection: psycopg.Connection) -> str | None:
-    table = f"{SCHEMA}.alembic_version"
+def _revision(connection: psycopg.Connection, history: History) -> str | None:
+    table = f"{history.schema}.alembic_version"
     if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() == (None,):
         return None
     row = connection.execute(sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(*table.split(".")))).fetchone()
     return None if row is None else str(row[0])
 
 
-def _run_alembic(url: str) -> list[str]:
+def _run_alembic(url: str, history: History) -> list[str]:
     import sqlalchemy
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
+
+    from billing_pipeline.schemas.sql import metadata, rebilling_metadata
 
     applied: list[str] = []
 
@@ -64,13 +84,18 @@ def _run_alembic(url: str) -> list[str]:
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("version_locations", str(history.versions).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")  # a folder may have a space or a colon in its name
+    config.attributes["schema"] = history.schema
+    config.attributes["metadata"] = metadata if history is BILLING else rebilling_metadata
     made = engine(url)
     try:
         with made.begin() as connection:
             connection.execute(sqlalchemy.text(_LOCK))
-            connection.execute(sqlalchemy.schema.CreateSchema(SCHEMA, if_not_exists=True))
-            # A view over a column keeps it from being changed. The marts are derived, and the next run makes them again.
-            connection.execute(sqlalchemy.text(DROP_VIEWS))
+            connection.execute(sqlalchemy.schema.CreateSchema(history.schema, if_not_exists=True))
+            if history is BILLING:
+                # A view over a column keeps it from being changed. The marts are derived, the next run makes them again.
+                connection.execute(sqlalchemy.text(DROP_VIEWS))
             config.attributes.update(connection=connection, on_version_apply=note)
             command.upgrade(config, "head")
     except CommandError as error:
@@ -92,18 +117,18 @@ def _explain(url: str, error: psycopg.Error) -> str:
     remedy = "run again"
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         remedy = "connect as the database's owner, or have it run: GRANT CREATE ON DATABASE … TO this role"
-    return f"PostgreSQL at {server_name(url)}: schema {SCHEMA} cannot be brought up to date: {said}; {remedy}"
+    return f"PostgreSQL at {server_name(url)}: the schema cannot be brought up to date: {said}; {remedy}"
 
 
-def _ensure_analyst(connection: psycopg.Connection, url: str) -> None:
+def _ensure_analyst(connection: psycopg.Connection, url: str, schema: str) -> None:
     """billing_analyst may read every table and view of the schema, future ones included, and nothing more."""
-    if _has_grants(connection):
+    if _has_grants(connection, schema):
         return
     try:
         connection.rollback()
         connection.execute(_LOCK)
         _create_role(connection)
-        names = {"schema": sql.Identifier(SCHEMA), "role": sql.Identifier(ANALYST)}
+        names = {"schema": sql.Identifier(schema), "role": sql.Identifier(ANALYST)}
         for statement in (
             "GRANT USAGE ON SCHEMA {schema} TO {role}",
             "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
@@ -122,7 +147,7 @@ def _ensure_analyst(connection: psycopg.Connection, url: str) -> None:
             )  # fmt: skip
 
 
-def _has_grants(connection: psycopg.Connection) -> bool:
+def _has_grants(connection: psycopg.Connection, schema: str) -> bool:
     """Whether the role exists and may read every relation of the schema."""
     row = connection.execute(
         """
@@ -137,7 +162,7 @@ def _has_grants(connection: psycopg.Connection) -> bool:
                          AND a.grantee = (SELECT oid FROM pg_roles WHERE rolname = %(role)s))
         WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s)
         """,
-        {"role": ANALYST, "schema": SCHEMA},
+        {"role": ANALYST, "schema": schema},
     ).fetchone()
     return row == (True,)
 

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from billing_pipeline.errors import StorageError
-from billing_pipeline.schemas.sql import SCHEMA, VIEWS, metadata
+from billing_pipeline.schemas.sql import REBILLING_SCHEMA, SCHEMA, VIEWS, metadata, rebilling_metadata
 from billing_pipeline.storage.connections import connect, engine
 from billing_pipeline.storage.embedded import EmbeddedServer
 from billing_pipeline.storage.migrate import MIGRATIONS, head, upgrade
@@ -28,7 +28,10 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
-def described(url: str) -> dict[str, list[tuple[object, ...]]]:
+REVISIONS = [one.revision for one in scripts().walk_revisions()][::-1] + ["rebilling 0001"]
+
+
+def described(url: str, schema: str = SCHEMA) -> dict[str, list[tuple[object, ...]]]:
     """Everything that can drift, as the catalogue words it: columns, constraints, indexes, comments, views."""
     queries = {
         "columns": "SELECT table_name, ordinal_position, column_name, udt_name, numeric_precision, numeric_scale,"
@@ -43,7 +46,37 @@ def described(url: str) -> dict[str, list[tuple[object, ...]]]:
         "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'billing' ORDER BY 1",
     }
     with connect(url) as connection:
-        return {name: connection.execute(query).fetchall() for name, query in queries.items()}  # type: ignore[arg-type]
+        return {
+            name: connection.execute(query.replace("'billing'", f"'{schema}'")).fetchall()  # type: ignore[arg-type]
+            for name, query in queries.items()
+        }
+
+
+def test_schema_rebilling_is_made_as_the_registry_says_and_by_its_own_history(server: EmbeddedServer, url: str) -> None:
+    create_database(server.url_for("postgres"), "rebilling_from_registry")
+    from_registry = server.url_for("rebilling_from_registry")
+    made = engine(from_registry)
+    with made.begin() as connection:
+        connection.execute(sa.schema.CreateSchema(REBILLING_SCHEMA))
+        rebilling_metadata.create_all(connection)
+    made.dispose()
+    migrated, registry = described(url, REBILLING_SCHEMA), described(from_registry, REBILLING_SCHEMA)
+    assert registry["columns"]
+    assert migrated == registry
+    with connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA billing CASCADE")
+        connection.execute("CREATE TABLE rebilling.mark ()")
+    assert upgrade(url) == REVISIONS[:-1]
+    with connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('rebilling.mark')").fetchone() != (None,)
+
+
+def test_analysts_may_read_what_customers_were_invoiced_and_change_nothing(url: str) -> None:
+    with connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier("billing_analyst")))
+        assert connection.execute("SELECT count(*) FROM rebilling.customer_invoices").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DELETE FROM rebilling.customer_invoices")
 
 
 def test_the_migrations_make_exactly_what_the_registry_says(server: EmbeddedServer, url: str, empty_url: str) -> None:
@@ -76,7 +109,7 @@ def test_revisions_are_numbered_and_the_newest_is_the_head() -> None:
 
 
 def test_a_second_upgrade_does_nothing_and_is_quick(empty_url: str) -> None:
-    assert upgrade(empty_url) == [one.revision for one in scripts().walk_revisions()][::-1]
+    assert upgrade(empty_url) == REVISIONS
     start = time.monotonic()
     assert upgrade(empty_url) == []
     assert time.monotonic() - start < 0.3
@@ -94,7 +127,7 @@ def test_two_upgrades_at_once_apply_each_revision_once(empty_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(map(len, applied)) == [0, 0, 0, len(list(scripts().walk_revisions()))]
+    assert sorted(map(len, applied)) == [0, 0, 0, len(REVISIONS)]
 
 
 def test_a_downgrade_leaves_an_empty_schema(url: str) -> None:
