@@ -195,6 +195,7 @@ class Rebilling(Model):
     base_url: HttpUrl
     api_key_env: EnvironmentName
     customers: Path
+    http: HttpSettings = HttpSettings()
 
 
 class Api(Model):

@@ -1,4 +1,4 @@
-"""Every HTTP request this pipeline makes to an operator: a deadline, retries, bounded concurrency, no secrets in errors.
+"""Every HTTP request this pipeline makes to an API: a deadline, retries, bounded concurrency, no secrets in errors.
 
 The only module that imports httpx. Requests run on one event loop per client, so that the deadline ends whatever they
 wait for: a name, a slow drip of headers, a queue. What the answers mean is the sources' business; how a body is read,
@@ -24,6 +24,7 @@ from billing_pipeline.sources.authorization import Authorization
 from billing_pipeline.sources.http_answer import (
     Answer,
     NotFound,
+    OutcomeUnknown,
     Refused,
     Retriable,
     Unauthorized,
@@ -41,6 +42,7 @@ for _name in ("httpx", "httpcore"):
 
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.2, 20.0
 _RETRIED_STATUS = frozenset({408, 429})
+_CHANGED = frozenset({200, 201, 204})
 # A refusal's own words are read this far and no further; only its code is ever repeated.
 _REFUSAL_BYTES = 4096
 # Parsing more than this in the loop would hold up the other requests for over 10 ms.
@@ -61,6 +63,8 @@ class _Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     target: Path | None = None
     limit: int = MAX_BODY_BYTES
+    succeeds_with: frozenset[int] = frozenset({200})
+    repeatable: bool = True
 
     def __str__(self) -> str:
         return f"{self.method} {self.url}"
@@ -105,6 +109,24 @@ class HttpClient:
         request = _Request("POST", self._url(path, params), content=content, headers=headers)
         return self._loop.run(self._complete(request, parsed))
 
+    def change(self, method: str, path: str, body: Any = None, *, repeatable: bool) -> tuple[Answer, Any]:
+        """A request that changes something there: its answer (200, 201 or 204) and its JSON, None without a body.
+
+        One that is not `repeatable` (asked twice, it would have its effect twice) is asked again only while it is
+        certain that nothing has happened: no connection, 429. Otherwise OutcomeUnknown, for the caller to settle.
+        """
+        request = _Request(
+            method,
+            self._url(path),
+            content=None if body is None else exact_json(body).encode(),
+            headers={} if body is None else {"Content-Type": "application/json"},
+            succeeds_with=_CHANGED,
+            repeatable=repeatable,
+        )
+        return self._loop.run(
+            self._complete(request, lambda answer: parsed(answer) if answer.length else (answer, None))
+        )
+
     def download(
         self, path: str, *, accept: str, target: Path, types: tuple[str, ...] = (), limit: int = MAX_BODY_BYTES
     ) -> Answer:
@@ -131,7 +153,7 @@ class HttpClient:
 
     async def _complete(self, request: _Request, read: Callable[[Answer], Result]) -> Result:
         """One request with all its attempts, within its deadline."""
-        settings, last = self._settings, "no answer yet"
+        settings, last, undone = self._settings, "no answer yet", True
         async with self._slots:
             try:
                 async with asyncio.timeout(settings.deadline_s):
@@ -139,16 +161,22 @@ class HttpClient:
                         try:
                             return await self._attempt(request, read)
                         except Retriable as fault:
-                            last = str(fault)
-                            if attempt == settings.attempts:
+                            last, undone = str(fault), fault.undone
+                            if attempt == settings.attempts or not (request.repeatable or undone):
                                 raise
                             await asyncio.sleep(self._wait_after(attempt, fault))
             except Retriable as fault:
+                if not (request.repeatable or undone):
+                    raise OutcomeUnknown(f"{request}: {fault}; whether it was carried out is not known") from None
                 raise SourceError(
                     f"{request}: {fault} after {settings.attempts} attempts; check base_url and the operator's "
                     "status page, then run the period again"
                 ) from None
             except TimeoutError:
+                if not request.repeatable:
+                    raise OutcomeUnknown(
+                        f"{request}: no answer by the deadline; whether it was done is not known"
+                    ) from None
                 raise SourceError(
                     f"{request}: not answered whole at the deadline of {settings.deadline_s:g} s ({last}); run the "
                     "period again, or raise http.deadline_s"
@@ -213,7 +241,7 @@ class HttpClient:
             stream = self._client().stream(request.method, request.url, headers=sent, content=request.content)
             async with AsyncExitStack() as stack:
                 response = await self._headers_of(stream, stack)
-                if response.status_code == httpx.codes.OK:
+                if response.status_code in request.succeeds_with:
                     body = await _read_body(response, request, self._settings.read_timeout_s)
                     kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
                     return Answer(
@@ -252,9 +280,12 @@ class HttpClient:
     def _refuse(self, response: httpx.Response, request: _Request, code: str) -> None:
         status = response.status_code
         if status in _RETRIED_STATUS or status >= 500:
-            raise Retriable(f"HTTP {status}{code}", asked_wait_s(response.headers.get("retry-after", "")))
+            wait_s = asked_wait_s(response.headers.get("retry-after", ""))
+            raise Retriable(f"HTTP {status}{code}", wait_s, undone=status == httpx.codes.TOO_MANY_REQUESTS)
         if status == 401:
             raise Unauthorized(code)
+        if response.is_success:
+            raise Retriable(f"HTTP {status}, which is no answer to this request")
         told = f"{request}: HTTP {status}{code}"
         if status == 403:
             names = self._authorization.secrets_in
@@ -270,10 +301,12 @@ class HttpClient:
 def _faults_as_retriable(request: _Request) -> Iterator[None]:
     try:
         yield
+    except (httpx.ConnectTimeout, httpx.PoolTimeout) as fault:
+        raise Retriable(f"no connection in time ({type(fault).__name__})", undone=True) from None
     except httpx.TimeoutException as fault:
         raise Retriable(f"no answer in time ({type(fault).__name__})") from None
     except httpx.ConnectError:
-        raise Retriable("connection refused or host not found") from None
+        raise Retriable("connection refused or host not found", undone=True) from None
     except httpx.HTTPError as fault:
         raise Retriable(f"connection broke off ({type(fault).__name__})") from None
     except BodyUnusable as fault:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from billing_pipeline.errors import SourceRefused
+from billing_pipeline.errors import SourceError, SourceRefused
 
 JSON_TYPES = ("application/json", "text/json")
 _LONGEST_RETRY_AFTER_S = 120.0
@@ -24,7 +24,7 @@ _CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer with status 200. `url` holds no secret: keys travel in headers only.
+    """A complete answer of the status asked for. `url` holds no secret: keys travel in headers only.
 
     `body` is empty and `path` set where the body went to a file; `length` is that of the decoded body either way.
     `framed`: the transport says where the body ends, so that it cannot have been cut short unnoticed.
@@ -60,12 +60,20 @@ class NotFound(Refused):
     """The operator answered 404: what was asked for does not exist there."""
 
 
-class Retriable(Exception):
-    """A fault that another attempt may cure. `wait_s` is what the server asked for, if anything."""
+class OutcomeUnknown(SourceError):
+    """A request that must not be repeated blindly got no usable answer: it was carried out, or it was not."""
 
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
+
+class Retriable(Exception):
+    """A fault that another attempt may cure. `wait_s` is what the server asked for, if anything.
+
+    `undone`: it is certain that the request had no effect. Without it, it may have been carried out.
+    """
+
+    def __init__(self, reason: str, wait_s: float | None = None, *, undone: bool = False) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
+        self.undone = undone
 
 
 class Unauthorized(Exception):
