@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from billing_pipeline.config_mistakes import StrictLoader, explain
+from billing_pipeline.config_operating import Alerts, DayOfMonth, Schedule
+from billing_pipeline.config_types import EnvironmentName, HttpUrl, Model
 from billing_pipeline.errors import ConfigurationError
 from billing_pipeline.periods import Period
 
@@ -42,14 +44,7 @@ def _exact_decimal(value: object) -> object:
 ExactDecimal = Annotated[Decimal, BeforeValidator(_exact_decimal), Field(allow_inf_nan=False, ge=0)]
 PeriodText = Annotated[str, AfterValidator(_period_text)]
 Pattern = Annotated[str, AfterValidator(_regular_expression)]
-EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 OperatorCode = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,19}$")]
-
-
-class Model(BaseModel):
-    """Frozen, and every unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Proration(StrEnum):
@@ -132,9 +127,6 @@ class HttpSettings(Model):
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
 
 
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
-
-
 class NetwoSource(Model):
     type: Literal["netwo"]
     base_url: HttpUrl
@@ -215,6 +207,10 @@ class BillingConfig(Model):
     operators: Annotated[tuple[Operator, ...], Field(min_length=1)]
     rebilling: Rebilling | None = None
     api: Api = Api()
+    schedule: Schedule = Schedule()
+    # From this day on, in Paris, an operator whose month before has no verdicts is late.
+    freshness_day: DayOfMonth = 10
+    alerts: Alerts | None = None
 
     def operator(self, code: str) -> Operator:
         for operator in self.operators:
@@ -301,4 +297,6 @@ def environment_names(config: BillingConfig) -> list[tuple[str, str]]:
                 found.append((operator.code, getattr(operator.source, name)))
     if config.rebilling is not None:
         found.append(("rebilling", config.rebilling.api_key_env))
+    if config.alerts is not None:
+        found.extend(("alerts", name) for name in config.alerts.environment_names)
     return found
