@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from billing_pipeline.commands.alerts import tell_of_run, telling_of_failure
 from billing_pipeline.commands.marts import make_marts
 from billing_pipeline.commands.requests import Request
 from billing_pipeline.config import BillingConfig, Operator
@@ -49,6 +50,11 @@ class _Progress:
 
 def run(request: Request, *, from_raw: bool, refresh_stale: bool) -> int:
     """Collect and load every partition, then reconcile each; the exit code says how complete that is."""
+    with telling_of_failure(request.config):
+        return _run(request, from_raw, refresh_stale)
+
+
+def _run(request: Request, from_raw: bool, refresh_stale: bool) -> int:
     config = request.config
     _check_inputs(config, request.operators, request.periods, from_raw)
     with Workspace.open(config) as workspace:
@@ -105,6 +111,8 @@ def _run_partitions(
             _step(launcher, (operator, period), "reconcile", progress)
     progress.marts_failed = not make_marts(workspace, launcher)
     _report(workspace, operators, periods, progress)
+    about = [(operator.code, period) for operator, period in partitions]
+    tell_of_run(workspace, about, progress.failed, marts_failed=progress.marts_failed)
     return progress.exit_code()
 
 

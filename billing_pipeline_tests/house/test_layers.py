@@ -16,13 +16,14 @@ LAYERS = (
     {"commands"},
     {"defs"},
     {"steps"},
-    {"sources", "normalize", "r189", "reconciliation", "storage", "rebilling", "reports", "sandbox"},
+    {"sources", "normalize", "r189", "reconciliation", "storage", "rebilling", "reports", "sandbox", "alerts"},
     {"schemas", "config"},
-    {"config_mistakes"},
+    {"config_mistakes", "config_operating"},
+    {"config_types"},
     {"periods", "money", "errors", "exact_json"},
 )
-# Neighbours that do know each other: reports print what storage holds.
-ALLOWED_BESIDE = {("reports", "storage")}
+# Neighbours that do know each other: reports print what storage holds, alerts keep what they have told.
+ALLOWED_BESIDE = {("reports", "storage"), ("alerts", "storage")}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts)
 
 
@@ -70,6 +71,7 @@ def test_imports_point_one_way(path):
         ("psycopg", ("storage/", "commands/demo.py")),
         ("sqlalchemy", ("storage/", "schemas/sql.py")),
         ("uvicorn", ("sandbox/server.py",)),
+        ("smtplib", ("alerts/channels.py",)),
     ],
 )
 def test_a_library_has_one_door(library, allowed):
