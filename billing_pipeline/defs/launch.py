@@ -18,6 +18,7 @@ from billing_pipeline.periods import Period
 Phase = Literal["collect", "reconcile"]
 _GROUPS = {"collect": COLLECT_GROUP, "reconcile": RECONCILE_GROUP}
 HOST_TAG, PID_TAG, STARTED_TAG = "billing_pipeline/host", "billing_pipeline/pid", "billing_pipeline/process_started"
+COMMAND_TAG, ABANDONED_TAG = "billing_pipeline/command", "billing_pipeline/abandoned"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Launcher:
             asset_selection=self._assets[phase],
             raise_on_error=False,
             run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"billing_pipeline/command": "run", "billing_pipeline/phase": phase, **process_tags()},
+            tags={COMMAND_TAG: "run", "billing_pipeline/phase": phase, **process_tags()},
         )
         seconds = time.monotonic() - started
         materialized = frozenset(
@@ -72,6 +73,8 @@ class Launcher:
 def process_tags() -> dict[str, str]:
     """What identifies this process, for those who look later whether it is still alive."""
     return {
+        # The daemon's run retries are for runs of its own; whoever typed this one decides about another.
+        "dagster/max_retries": "0",
         HOST_TAG: socket.gethostname(),
         PID_TAG: str(os.getpid()),
         STARTED_TAG: f"{psutil.Process().create_time():.2f}",
@@ -81,12 +84,18 @@ def process_tags() -> dict[str, str]:
 def fail_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark command-line runs as failed whose process on this host is gone; nobody else watches over them."""
     unfinished = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED],
+        statuses=[
+            dg.DagsterRunStatus.STARTED,
+            dg.DagsterRunStatus.STARTING,
+            dg.DagsterRunStatus.NOT_STARTED,
+            dg.DagsterRunStatus.CANCELING,
+        ],
         tags={HOST_TAG: socket.gethostname()},
     )
     abandoned = []
     for run in instance.get_runs(unfinished):
         if not _alive(int(run.tags.get(PID_TAG, "0")), run.tags.get(STARTED_TAG, "")):
+            instance.add_run_tags(run.run_id, {ABANDONED_TAG: "true"})
             instance.report_run_failed(run, "The process that ran it is gone; run the partition again.")
             abandoned.append(run.run_id)
     return abandoned

@@ -6,7 +6,10 @@ import warnings
 import dagster as dg
 
 from billing_pipeline.config import BillingConfig
+from billing_pipeline.defs.alert_sensors import alert_sensors
 from billing_pipeline.defs.assets import billing_assets
+from billing_pipeline.defs.delivery_sensor import delivered_files_sensor
+from billing_pipeline.defs.freshness import evaluated_in_time_check, late_months_sensor
 from billing_pipeline.defs.jobs import marts_job, monthly_billing
 from billing_pipeline.defs.partitions import billing_partitions
 from billing_pipeline.defs.resources import BillingResource
@@ -28,8 +31,14 @@ def code_location(config: BillingConfig, *, marts: bool = True) -> dg.Definition
         months = dg.Definitions(
             assets=billing_assets(partitions),
             jobs=[job],
-            schedules=[monthly_billing_schedule(job)],
-            sensors=[stale_periods_sensor(job)],
+            asset_checks=[evaluated_in_time_check()],
+            schedules=[monthly_billing_schedule(job, config)],
+            sensors=[
+                stale_periods_sensor(job),
+                delivered_files_sensor(job),
+                late_months_sensor(),
+                *alert_sensors(config),
+            ],
             resources={"billing": BillingResource(config_path=str(config.path))},
         )
         return dg.Definitions.merge(months, _marts(config)) if marts else months

@@ -12,7 +12,7 @@ from dagster_dbt import DagsterDbtTranslator, dbt_assets
 
 from billing_pipeline.config import BillingConfig
 from billing_pipeline.defs.jobs import MARTS_GROUP, MARTS_JOB, marts_job
-from billing_pipeline.defs.launch import first_failure, process_tags
+from billing_pipeline.defs.launch import COMMAND_TAG, first_failure, process_tags
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.errors import BillingError, MartsError
 from billing_pipeline.steps import marts
@@ -105,7 +105,7 @@ def make_marts_now(config: BillingConfig, instance: dg.DagsterInstance) -> None:
             "ops": {"make_marts": {"config": {"tests": False}}},
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         },
-        tags={"billing_pipeline/command": "run", "billing_pipeline/phase": MARTS_GROUP, **process_tags()},
+        tags={COMMAND_TAG: "run", "billing_pipeline/phase": MARTS_GROUP, **process_tags()},
     )
     if not result.success:
         raise MartsError(first_failure(result)[0])

@@ -15,7 +15,11 @@ class BillingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     config_path: str
 
+    @property
+    def config_file(self) -> Path:
+        return Path(self.config_path)
+
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
-        with Workspace.open(load_config(Path(self.config_path))) as workspace:
+        with Workspace.open(load_config(self.config_file)) as workspace:
             yield workspace

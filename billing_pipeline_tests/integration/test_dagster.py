@@ -73,7 +73,11 @@ def _described(definitions: dg.Definitions) -> dict[str, Any]:
     }
     jobs = {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")}
     schedules = {one.name: [one.cron_schedule, one.execution_timezone] for one in definitions.schedules or []}
-    return {"assets": assets, "checks": checks, "jobs": sorted(jobs), "schedules": schedules}
+    sensors = {
+        one.name: {"status": one.default_status.value, "every_s": one.minimum_interval_seconds}
+        for one in definitions.sensors or []
+    }
+    return {"assets": assets, "checks": checks, "jobs": sorted(jobs), "schedules": schedules, "sensors": sensors}
 
 
 def test_names_that_others_rely_on_have_not_changed(delivered: Place, monkeypatch: pytest.MonkeyPatch) -> None:
