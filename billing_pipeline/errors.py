@@ -9,6 +9,7 @@
     ├── MartsError                   the analysts' views could not be made; tables are not touched   exit 1
     └── PartitionFailed              nothing was replaced                                     exit 1
         ├── SourceError                  an operator's API or folder; a rerun may help
+        │   ├── SourceUnreachable            no answer, or none that is whole, after all attempts: try again later
         │   └── SourceRefused                it answered, and said no (401, 403, 404…): mend first
         ├── StorageError                 our database or disk; a rerun helps once it is back
         └── IdentityViolation            our own books do not balance: a defect, nothing published
@@ -58,6 +59,10 @@ class PartitionFailed(BillingError):
 
 class SourceError(PartitionFailed):
     pass
+
+
+class SourceUnreachable(SourceError):
+    """The network or the operator's server; nobody has to mend anything here, so a run of the daemon tries again."""
 
 
 class SourceRefused(SourceError):

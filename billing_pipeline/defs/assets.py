@@ -9,9 +9,10 @@ import dagster as dg
 
 from billing_pipeline.config import Operator
 from billing_pipeline.defs.jobs import COLLECT_GROUP, RECONCILE_GROUP
+from billing_pipeline.defs.launch import COMMAND_TAG
 from billing_pipeline.defs.partitions import OPERATOR, PERIOD
 from billing_pipeline.defs.resources import BillingResource
-from billing_pipeline.errors import BillingError, StorageError, UserError
+from billing_pipeline.errors import BillingError, SourceUnreachable, StorageError, UserError
 from billing_pipeline.periods import Period
 from billing_pipeline.schemas.tables import BY_NAME
 from billing_pipeline.steps.collect import collect
@@ -194,8 +195,19 @@ def _step(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterat
             with _failure_recorded(workspace, operator, period, context.run.run_id):
                 yield workspace, operator, period
     except BillingError as error:
+        _retry(context, billing, error)
         raise dg.Failure(
             description=str(error), metadata={"exit_code": error.exit_code}, allow_retries=False
+        ) from error
+
+
+def _retry(context: dg.AssetExecutionContext, billing: BillingResource, error: BillingError) -> None:
+    """Ask Dagster for another try where a rerun alone helps and nobody sits and waits for the answer."""
+    again = isinstance(error, SourceUnreachable) and COMMAND_TAG not in context.run.tags
+    if again and context.retry_number < billing.retries:
+        context.log.warning(str(error))
+        raise dg.RetryRequested(
+            max_retries=billing.retries, seconds_to_wait=billing.retry_wait_s * 2**context.retry_number
         ) from error
 
 

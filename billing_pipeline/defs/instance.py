@@ -21,6 +21,13 @@ telemetry:
 concurrency:
   runs:
     max_concurrent_runs: 4
+    tag_concurrency_limits:
+      # One run per operator's API: a second one of the same operator would only wait for the first in the database,
+      # holding one of the four places.
+      - key: dagster/partition/operator
+        value:
+          applyLimitPerUniqueValue: true
+        limit: 1
   pools:
     # The one pool is dbt's, which cannot run twice at once in a project.
     default_limit: 1
@@ -31,6 +38,11 @@ run_monitoring:
   # A run whose worker was killed must not hold its slots, nor stay STARTED, for ever.
   free_slots_after_run_end_seconds: 300
   max_runtime_seconds: 21600
+run_retries:
+  # For runs whose process was killed. A step that failed has said why, and retries itself where that helps.
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
 """
 
 

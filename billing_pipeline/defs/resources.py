@@ -14,6 +14,10 @@ class BillingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Opens the configured stores and database for the duration of a step."""
 
     config_path: str
+    # How often a step of the daemon's tries again when an operator cannot be reached, and how long it waits first,
+    # doubled each time. Five attempts within minutes lie behind each try (sources/http.py).
+    retries: int = 2
+    retry_wait_s: float = 60.0
 
     @property
     def config_file(self) -> Path:

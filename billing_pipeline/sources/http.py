@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from billing_pipeline.config import HttpSettings
-from billing_pipeline.errors import SourceError, SourceRefused, StorageError
+from billing_pipeline.errors import SourceRefused, SourceUnreachable, StorageError
 from billing_pipeline.exact_json import exact_json
 from billing_pipeline.sources.authorization import Authorization
 from billing_pipeline.sources.http_answer import (
@@ -168,7 +168,7 @@ class HttpClient:
             except Retriable as fault:
                 if not (request.repeatable or undone):
                     raise OutcomeUnknown(f"{request}: {fault}; whether it was carried out is not known") from None
-                raise SourceError(
+                raise SourceUnreachable(
                     f"{request}: {fault} after {settings.attempts} attempts; check base_url and the operator's "
                     "status page, then run the period again"
                 ) from None
@@ -177,7 +177,7 @@ class HttpClient:
                     raise OutcomeUnknown(
                         f"{request}: no answer by the deadline; whether it was done is not known"
                     ) from None
-                raise SourceError(
+                raise SourceUnreachable(
                     f"{request}: not answered whole at the deadline of {settings.deadline_s:g} s ({last}); run the "
                     "period again, or raise http.deadline_s"
                 ) from None
