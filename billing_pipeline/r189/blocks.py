@@ -58,7 +58,8 @@ class BlockReader:
 
     `coded` are the headers wanted as dictionary arrays, `plain` those wanted as strings. `check_utf8` for a stream
     that is only said to be UTF-8; `replaced` for one in which U+FFFD stands for a byte without meaning.
-    `rows_seen` counts the records so far, `rows_read_exactly` those the fast path did not take.
+    `rows_seen` counts the records so far, `rows_read_exactly` those the fast path did not take. `cut`: the stream ended
+    within a record, so that more of the file is missing than that record.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class BlockReader:
         )  # fmt: skip
         self.rows_seen = 0
         self.rows_read_exactly = 0
+        self.cut = False
 
     def pieces(self, blocks: Iterator[bytes]) -> Iterator[Piece]:
         """The records in order. RefusedFile: a field over 1 MiB, record ends of two kinds."""
@@ -169,6 +171,7 @@ class BlockReader:
             found = self._faults(data, record)
             if found:
                 faults += found
+                self.cut = self._ends_within(record)
                 continue
             rows.append(self.rows_seen)
             starts.append(record.start)
@@ -210,6 +213,11 @@ class BlockReader:
                 f"{self._name}: row {self.rows_seen + 1} holds a line break outside quotes that is not "
                 f"{newline_name(self._newline)}, which ends the header; write every record with one kind of line end"
             ) from None
+
+    def _ends_within(self, record: Record) -> bool:
+        """Whether the data ends before all fields of the record came. A last one without a line end may be whole."""
+        open_quote = record.fault == tokenizer.NEVER_CLOSED
+        return not record.newline and (open_quote or len(record.spans) < self._header.width)
 
     def _faults(self, data: bytes, record: Record) -> list[Rejection]:
         """Why the record cannot be read; empty for one that can."""

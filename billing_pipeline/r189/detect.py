@@ -43,13 +43,14 @@ class Survey:
     """What one reading of a file tells of it before any row is judged.
 
     `rows` are its records, readable or not; `invoices` counts those whose Invoice number can be told, by that number.
-    `sha256` is of the bytes as received, in hex.
+    `sha256` is of the bytes as received, in hex. `cut`: the file ends within a record.
     """
 
     profile: FileProfile
     sha256: str
     rows: int
     invoices: Counter[str]
+    cut: bool
 
 
 def survey(path: Path, pinned: Profile, *, name: str, sha256: str | None = None) -> Survey:
@@ -88,7 +89,7 @@ def _survey(
         date_format=styles.date_format, charge_month_format=styles.charge_month_format, tax_rate=styles.tax_rate,
         width=header.width, columns=header.columns, absent=header.absent, extra=header.extra, origins=origins,
     )  # fmt: skip
-    return Survey(profile, sha256 or opened.received.sha256, reader.rows_seen, invoices)
+    return Survey(profile, sha256 or opened.received.sha256, reader.rows_seen, invoices, reader.cut)
 
 
 def _count_invoices(invoices: Counter[str], piece: Piece) -> None:

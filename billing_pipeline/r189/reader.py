@@ -86,6 +86,7 @@ class R189File:
     Making one reads the file once to detect its styles (and hash it); `batches` reads it again. RefusedFile, one line,
     where it cannot be read with certainty. `sha256` is the known hash of its bytes as received, else it is computed.
     `rows` counts its records, `invoices` those of each invoice number, rejected ones included where it can be told.
+    `cut` tells of a file that ends within its last record: it was cut short, or is still being written.
     """
 
     def __init__(self, path: Path, pinned: Profile, *, name: str, sha256: str | None = None) -> None:
@@ -96,6 +97,7 @@ class R189File:
         self.profile, self.sha256 = found.profile, found.sha256
         self.rows: int = found.rows
         self.invoices: Counter[str] = found.invoices
+        self.cut: bool = found.cut
 
     def batches(
         self, rows_per_batch: int = DEFAULT_ROWS_PER_BATCH, superseded: Mapping[str, str] = NONE_SUPERSEDED

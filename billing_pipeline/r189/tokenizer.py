@@ -13,6 +13,7 @@ from dataclasses import dataclass
 FIELD_LIMIT = 1024 * 1024
 # Far more than any report has. A record without end, as in an archive of nothing but separators, is not read to its end.
 FIELDS_LIMIT = 10_000
+NEVER_CLOSED = "a quote is never closed"
 _STOP = re.compile(rb"[;\r\n]")
 _QUOTE, _DELIMITER, _CR, _LF = b'";\r\n'
 
@@ -60,7 +61,7 @@ def read_record(data: bytes, start: int, *, at_end: bool, newline: bytes | None)
                     raise FieldTooLong
                 if not at_end:
                     return None
-                return Record(start, size, size, (*spans, (at + 1, size, True)), b"", "a quote is never closed")
+                return Record(start, size, size, (*spans, (at + 1, size, True)), b"", NEVER_CLOSED)
             stop = closing + 1
             if stop < size and data[stop] not in b";\r\n":
                 fault = "text follows a closing quote"

@@ -27,6 +27,7 @@ REJECTED = content_schema(REJECTED_ROWS)
 CHARGES = content_schema(R189_CHARGES)
 # invoice_id → why it does not count here, in words for the rejected row
 Superseded = Mapping[str, str]
+_CUT = "{name} ends within row {row}: it was cut short, or is still being written; have it delivered whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ class ChargeFile:
 
     def __init__(self, document: Kept, path: Path, operator: Operator) -> None:
         self.document = document
-        self.gaps: list[str] = []
         self._file = R189File(path, operator.profile, name=document.name, sha256=document.sha256)
+        # Whatever the ratio of rejected rows: how many more would have followed is not known.
+        self.gaps = [_CUT.format(name=document.name, row=self._file.rows)] if self._file.cut else []
         self.profile: str | None = self._file.profile.to_json()
         self.rows_read = self._file.rows
         self.invoices = self._file.invoices

@@ -28,11 +28,14 @@ CONTENT = text_of(ROWS).encode()
 def balanced(loading: Loading) -> int:
     """Load what lies there; how many rows were loaded. Rows read = loaded + rejected, and the tables say the same.
 
-    -1 for a refused file, which leaves what an earlier one brought.
+    -1 for a refused file, and for a cut one after a whole one, which both leave what an earlier one brought.
     """
     outcome = loading.run("2024-03")
     if outcome.counts.files == 0:
         assert "R189_202403.csv" in (outcome.detail or "")
+        return -1
+    if not outcome.replaced and outcome.gaps:
+        assert "ends within row" in (outcome.detail or "")
         return -1
     lines, rejected = loading.rows("invoice_lines"), loading.rows("rejected_rows")
     rows = {one["source_row"] for one in lines}, {one["source_row"] for one in rejected}
@@ -51,7 +54,7 @@ def lenient(new_loading: Callable[[str], Loading]) -> Loading:
 
 def test_a_file_cut_anywhere_loses_no_row_in_silence(lenient: Loading) -> None:
     header = CONTENT.index(b"\n")
-    cuts = [0, header // 2, header, header + 1, *range(header + 40, len(CONTENT), len(CONTENT) // 12), len(CONTENT) - 1]
+    cuts = [0, header // 2, *range(header + 40, len(CONTENT), len(CONTENT) // 12), len(CONTENT) - 1]
     loaded = []
     for cut in cuts:
         lenient.drop("R189_202403.csv", CONTENT[:cut])
@@ -59,6 +62,23 @@ def test_a_file_cut_anywhere_loses_no_row_in_silence(lenient: Loading) -> None:
     assert loaded == sorted(loaded)
     assert loaded[0] == -1
     assert loaded[-1] == len(ROWS)
+
+
+def test_a_file_that_ends_within_a_row_is_incomplete_however_few_rows_that_rejects(lenient: Loading) -> None:
+    lenient.drop("R189_202403.csv", CONTENT[:-60])
+    outcome = lenient.run("2024-03")
+    assert (outcome.counts.read, outcome.counts.rejected) == (20, 1)
+    assert outcome.gaps == (
+        "R189_202403.csv ends within row 20: it was cut short, or is still being written; have it delivered whole",
+    )
+    assert lenient.state("2024-03") == ("incomplete", None)
+
+
+@pytest.mark.parametrize("kept", [CONTENT[: CONTENT.index(b"\n")], CONTENT[: CONTENT.index(b"\n") + 1], CONTENT[:-1]])
+def test_a_file_without_its_last_line_end_is_whole(lenient: Loading, kept: bytes) -> None:
+    lenient.drop("R189_202403.csv", kept)
+    assert lenient.run("2024-03").complete
+    assert balanced(lenient) in (0, len(ROWS))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -102,6 +102,7 @@ def partitions(
             if one.period == period and one.file.refused is not None:
                 partition.incomplete.append(f"{one.file.name} {one.file.refused}")
         partition.files = [one for one in collected if one.period == period]
+        partition.incomplete.extend(f"{one.file.name} ends within a row" for one in partition.files if one.file.cut)
         _fill(partition, owners)
         if not partition.files and not partition.incomplete:
             partition.incomplete.append("no file for the period")

@@ -64,7 +64,10 @@ class Charge:
 
 @dataclass
 class ChargeFile:
-    """One file as read. `refused` says why it is not, else None; rows = charges + distinct rejected rows."""
+    """One file as read. `refused` says why it is not, else None; rows = charges + distinct rejected rows.
+
+    `cut`: the text ends before all fields of its last record came.
+    """
 
     name: str
     sha256: str
@@ -72,6 +75,7 @@ class ChargeFile:
     charges: list[Charge] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
     refused: str | None = None
+    cut: bool = False
 
 
 def read_file(name: str, sha256: str, content: bytes, profile: Profile) -> ChargeFile:
@@ -88,6 +92,9 @@ def read_file(name: str, sha256: str, content: bytes, profile: Profile) -> Charg
         file.refused = str(refusal)
         return file
     file.rows = len(rows)
+    file.cut = bool(rows) and (
+        rows[-1].end == "in quotes" or (rows[-1].end is not None and len(rows[-1].fields) < len(columns))
+    )
     for number, record in enumerate(rows, start=1):
         _read_row(file, number, record, columns, style, profile)
     return file

@@ -16,10 +16,11 @@ class Refused(Exception):
 
 @dataclass
 class Record:
-    """One CSV record. `fault`: None, or the check it fails as text (`quote`, `nul`)."""
+    """One CSV record. `fault`: None, or the check it fails as text (`quote`, `nul`); `end`: how it ends without a line end."""
 
     fields: list[str]
     fault: str | None = None
+    end: Literal["of text", "in quotes"] | None = None
 
 
 def decode(name: str, content: bytes, encoding: Literal["utf-8", "windows-1252"] | None) -> str:
@@ -111,5 +112,6 @@ class _Splitter:
             self.line_ends.add("CR")
         if self.state == "QUOTED":
             self.record.fault = self.record.fault or "quote"
+        self.record.end = "in quotes" if self.state == "QUOTED" else "of text"
         if self.record.fields or self.field or self.state != "START":
             self.end_record()
