@@ -1,7 +1,7 @@
 """The assets: what each partition's steps bring forth. The steps themselves are steps/'s; here they become Dagster's."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +12,11 @@ from billing_pipeline.defs.jobs import COLLECT_GROUP, RECONCILE_GROUP
 from billing_pipeline.defs.launch import COMMAND_TAG
 from billing_pipeline.defs.partitions import OPERATOR, PERIOD
 from billing_pipeline.defs.resources import BillingResource
-from billing_pipeline.errors import BillingError, SourceUnreachable, StorageError, UserError
+from billing_pipeline.errors import BillingError, SourceUnreachable
 from billing_pipeline.periods import Period
 from billing_pipeline.schemas.tables import BY_NAME
 from billing_pipeline.steps.collect import collect
+from billing_pipeline.steps.failures import failure_recorded
 from billing_pipeline.steps.load import LoadOutcome, load
 from billing_pipeline.steps.reconcile import reconcile
 from billing_pipeline.steps.workspace import Workspace
@@ -192,7 +193,7 @@ def _step(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterat
     try:
         with billing.workspace() as workspace:
             operator, period = workspace.config.operator(keys[OPERATOR]), Period.parse(keys[PERIOD])
-            with _failure_recorded(workspace, operator, period, context.run.run_id):
+            with failure_recorded(workspace, operator, period, context.run.run_id):
                 yield workspace, operator, period
     except BillingError as error:
         _retry(context, billing, error)
@@ -209,21 +210,6 @@ def _retry(context: dg.AssetExecutionContext, billing: BillingResource, error: B
         raise dg.RetryRequested(
             max_retries=billing.retries, seconds_to_wait=billing.retry_wait_s * 2**context.retry_number
         ) from error
-
-
-@contextmanager
-def _failure_recorded(workspace: Workspace, operator: Operator, period: Period, run_id: str) -> Iterator[None]:
-    """A period that was never evaluated says so, and why; a mistake in configuration or inventory changes nothing."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        told = str(error) if isinstance(error, BillingError) else f"unexpected {type(error).__name__}; see run {run_id}"
-        told = told.removeprefix(f"{operator.code} {period}: ")
-        with suppress(StorageError):
-            workspace.partitions.record_failure(operator.code, str(period), told, run_id)
-        raise
 
 
 def _spec(name: str, group: str, upstream: list[Any]) -> dg.AssetSpec:
