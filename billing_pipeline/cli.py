@@ -90,6 +90,24 @@ def _parser() -> argparse.ArgumentParser:
     summary.add_argument("--operator", action="append", metavar="CODE")
     summary.add_argument("--format", choices=("table", "json", "csv"), default="table")
 
+    rebill = add(
+        "rebill", "Prepare the customers' invoices of a period as drafts; finalize them when told to.", _rebill
+    )
+    rebill.add_argument("--period", metavar="YYYY-MM", help="required but with --credit")
+    rebill.add_argument("--customer", action="append", metavar="C", help="repeat for several; default: all of them")
+    rebill.add_argument("--finalize", action="store_true", help="finalize the invoices and download their PDFs")
+    rebill.add_argument("--without-cost-check", action="store_true", help="do not wait for the operators' verdicts")
+    instead = rebill.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--credit", metavar="NUMBER", help="make the credit note of this finalized invoice, and no more"
+    )
+    instead.add_argument(
+        "--give-up-draft", metavar="ID", help="make room for another draft: this one is gone, you have looked"
+    )
+    instead.add_argument(
+        "--mend-records", action="store_true", help="complete the shorter of journal and table, and no more"
+    )
+
     inspect = add(
         "inspect", "Read an R189 file without loading it: profile, first rows, what would be rejected.", _inspect
     )
@@ -163,6 +181,30 @@ def _summary(options: argparse.Namespace) -> int:
     from billing_pipeline.commands.summary import summary
 
     return summary(_config_path(options), period=options.period, operators=options.operator, style=options.format)
+
+
+def _rebill(options: argparse.Namespace) -> int:
+    path = _config_path(options)
+    special = options.credit or options.give_up_draft or options.mend_records
+    if special and (options.customer or options.without_cost_check or options.finalize):
+        raise UsageError(
+            "--credit, --give-up-draft and --mend-records go with --period only; leave the other options out"
+        )
+    from billing_pipeline.commands import rebill
+
+    if options.credit:
+        return rebill.credit(path, number=options.credit)
+    if options.give_up_draft:
+        return rebill.give_up_draft(path, period=options.period, invoicing_id=options.give_up_draft)
+    if options.mend_records:
+        return rebill.mend_records(path, period=options.period)
+    return rebill.rebill(
+        path,
+        period=options.period,
+        customers=options.customer or (),
+        finalize=options.finalize,
+        cost_check=not options.without_cost_check,
+    )
 
 
 def _inspect(options: argparse.Namespace) -> int:

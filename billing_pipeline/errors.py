@@ -12,6 +12,7 @@
         │   ├── SourceUnreachable            no answer, or none that is whole, after all attempts: try again later
         │   └── SourceRefused                it answered, and said no (401, 403, 404…): mend first
         ├── StorageError                 our database or disk; a rerun helps once it is back
+        │   └── RecordsDisagree              what stands in two places about customer invoices differs: mend first
         └── IdentityViolation            our own books do not balance: a defect, nothing published
 
 `IncompleteCollection` is no error: it is a state of a collection (sources/collection.py).
@@ -70,6 +71,10 @@ class SourceRefused(SourceError):
 
 
 class StorageError(PartitionFailed):
+    pass
+
+
+class RecordsDisagree(StorageError):
     pass
 
 

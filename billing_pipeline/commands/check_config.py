@@ -7,11 +7,15 @@ from billing_pipeline.config import BillingConfig, Operator, environment_names, 
 
 
 def check_config(path: Path) -> int:
-    """Print operators, sources and the environment variables that are still missing; only `run` needs those."""
+    """Print operators, sources and the environment variables that are still missing; only `run` and `rebill` need those."""
     config = load_config(path)
     print(f"{config.path}: valid; periods from {config.first_period}, engine {config.engine}")
     for operator in config.operators:
         print(f"  {operator.code:<20} {operator.name:<20} {_describe(operator)}")
+    if config.rebilling is not None:
+        given = config.rebilling
+        absent = "" if given.customers.is_file() else " (no such file)"
+        print(f"  rebilling: {given.type} {given.base_url}, customers in {given.customers}{absent}")
     _print_storage(config)
     missing = [(owner, name) for owner, name in environment_names(config) if not os.environ.get(name)]
     for owner, name in missing:

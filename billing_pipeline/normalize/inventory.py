@@ -88,9 +88,9 @@ def parse_inventory(files: InventoryFiles, operator_codes: Sequence[str]) -> Inv
     """Check the files and keep the configured operators' rows. InventoryError names file, row, column and remedy."""
     warnings: list[str] = []
     path = files.services.path
-    services = _cells(files.services, SERVICES, warnings)
-    prices = _cells(files.prices, PRICES, warnings)
-    charges = _cells(files.charges, CHARGES, warnings)
+    services = cells_of(files.services, SERVICES, warnings)
+    prices = cells_of(files.prices, PRICES, warnings)
+    charges = cells_of(files.charges, CHARGES, warnings)
     owners = _owners(services)
     prices = _attribute(prices, owners, files.prices)
     charges = _attribute(charges, owners, files.charges)
@@ -104,7 +104,7 @@ def parse_inventory(files: InventoryFiles, operator_codes: Sequence[str]) -> Inv
         (files.services, services, SERVICES), (files.prices, prices, PRICES), (files.charges, charges, CHARGES),
     ):  # fmt: skip
         if file is not None:
-            _refuse(file, broken_rules(table, rules))
+            refuse_faults(file, broken_rules(table, rules))
     charge_kinds = {"amount_ht": Kind.DECIMAL, "row": Kind.INTEGER}
     return Inventory(
         services=_services_table(services),
@@ -114,7 +114,7 @@ def parse_inventory(files: InventoryFiles, operator_codes: Sequence[str]) -> Inv
     )
 
 
-def _cells(file: InventoryFile | None, rules: FileRules, warnings: list[str]) -> pd.DataFrame:
+def cells_of(file: InventoryFile | None, rules: FileRules, warnings: list[str]) -> pd.DataFrame:
     """The file's cells as trimmed text, and `row` counting records after the header from 1."""
     if file is None:
         empty = {name: pd.Series(dtype="string[pyarrow]") for name in rules.columns}
@@ -183,11 +183,12 @@ def _attribute(frame: pd.DataFrame, owners: dict[str, set[str]], file: Inventory
             faults.append(Fault(row, "service_id", problem))
         codes.append(next(iter(found), ""))
     if file is not None:
-        _refuse(file, faults)
+        refuse_faults(file, faults)
     return frame.assign(operator_code=pd.array(codes, dtype="string[pyarrow]"))
 
 
-def _refuse(file: InventoryFile, faults: Iterable[Fault]) -> None:
+def refuse_faults(file: InventoryFile, faults: Iterable[Fault]) -> None:
+    """InventoryError with the first faults' rows and columns, if there is one."""
     found = sorted(faults)
     if not found:
         return

@@ -60,7 +60,7 @@ def _within(low: int, high: int) -> Callable[[str], bool]:
     return holds
 
 
-def _cells(holds: Callable[[str], bool], problem: str, *, blank: bool = False) -> pa.Check:
+def cell_check(holds: Callable[[str], bool], problem: str, *, blank: bool = False) -> pa.Check:
     """A check of single cells, each distinct text judged once; blank cells pass where `blank` says so."""
 
     def check(column: pd.Series) -> pd.Series:
@@ -72,13 +72,13 @@ def _cells(holds: Callable[[str], bool], problem: str, *, blank: bool = False) -
     return pa.Check(check, error=problem)
 
 
-def _rows(holds: Callable[[pd.DataFrame], pd.Series], column: str, problem: str) -> pa.Check:
+def row_check(holds: Callable[[pd.DataFrame], pd.Series], column: str, problem: str) -> pa.Check:
     """A check of whole rows, reported at `column`."""
     return pa.Check(holds, error=f"{column}\n{problem}")
 
 
-def _filled(remedy: str) -> pa.Check:
-    return _cells(lambda cell: cell != "", f"is empty; {remedy}")
+def filled(remedy: str) -> pa.Check:
+    return cell_check(lambda cell: cell != "", f"is empty; {remedy}")
 
 
 def _number() -> pa.Check:
@@ -88,14 +88,14 @@ def _number() -> pa.Check:
 
 
 def _date(blank: bool) -> pa.Check:
-    return _cells(_is_day, "is not a date YYYY-MM-DD; correct it", blank=blank)
+    return cell_check(_is_day, "is not a date YYYY-MM-DD; correct it", blank=blank)
 
 
-def _text(*checks: pa.Check) -> pa.Column:
+def text_column(*checks: pa.Check) -> pa.Column:
     return pa.Column("string[pyarrow]", checks=list(checks))
 
 
-def _unique(*columns: str) -> Callable[[pd.DataFrame], pd.Series]:
+def unique_rows(*columns: str) -> Callable[[pd.DataFrame], pd.Series]:
     return lambda frame: ~frame.duplicated(list(columns), keep="first")
 
 
@@ -104,7 +104,7 @@ def _terminated_after_activated(frame: pd.DataFrame) -> pd.Series:
     return (frame["terminated_on"] == "") | (frame["terminated_on"] >= frame["activated_on"])
 
 
-_PRICE = (_number(), _cells(_within(0, 10**12), "is negative; a price is 0 or more", blank=True))
+_PRICE = (_number(), cell_check(_within(0, 10**12), "is negative; a price is 0 or more", blank=True))
 
 SERVICES = FileRules(
     columns=(
@@ -119,18 +119,18 @@ SERVICES = FileRules(
     ),
     schema=pa.DataFrameSchema(
         {
-            "service_id": _text(_filled("give every service an id")),
-            "operator_code": _text(_filled("name the operator that bills the service")),
-            "currency": _text(_cells(ISO_4217.__contains__, "is not an ISO 4217 currency code; write EUR, USD…")),
-            "monthly_price_ht": _text(_filled("give the contract's price"), *_PRICE),
-            "discount_percent": _text(_number(), _cells(_within(0, 100), "is outside 0 to 100; correct it", blank=True)),
-            "activated_on": _text(_filled("give the first day of service"), _date(blank=True)),
-            "terminated_on": _text(_date(blank=True)),
-            "resale_price_ht": _text(*_PRICE),
+            "service_id": text_column(filled("give every service an id")),
+            "operator_code": text_column(filled("name the operator that bills the service")),
+            "currency": text_column(cell_check(ISO_4217.__contains__, "is not an ISO 4217 currency code; write EUR, USD…")),
+            "monthly_price_ht": text_column(filled("give the contract's price"), *_PRICE),
+            "discount_percent": text_column(_number(), cell_check(_within(0, 100), "is outside 0 to 100; correct it", blank=True)),
+            "activated_on": text_column(filled("give the first day of service"), _date(blank=True)),
+            "terminated_on": text_column(_date(blank=True)),
+            "resale_price_ht": text_column(*_PRICE),
         },
         checks=[
-            _rows(_unique("operator_code", "service_id"), "service_id", "stands twice for its operator; remove one row"),
-            _rows(_terminated_after_activated, "terminated_on", "is before activated_on; correct one of them"),
+            row_check(unique_rows("operator_code", "service_id"), "service_id", "stands twice for its operator; remove one row"),
+            row_check(_terminated_after_activated, "terminated_on", "is before activated_on; correct one of them"),
         ],
     ),
 )  # fmt: skip
@@ -140,11 +140,13 @@ PRICES = FileRules(
     required=("service_id", "valid_from", "monthly_price_ht"),
     schema=pa.DataFrameSchema(
         {
-            "valid_from": _text(_filled("give the first day the price applies"), _date(blank=True)),
-            "monthly_price_ht": _text(_filled("give the price"), *_PRICE),
+            "valid_from": text_column(filled("give the first day the price applies"), _date(blank=True)),
+            "monthly_price_ht": text_column(filled("give the price"), *_PRICE),
         },
         checks=[
-            _rows(_unique("service_id", "valid_from"), "valid_from", "has two prices of the service; remove one row")
+            row_check(
+                unique_rows("service_id", "valid_from"), "valid_from", "has two prices of the service; remove one row"
+            )
         ],
     ),
 )
@@ -154,8 +156,8 @@ CHARGES = FileRules(
     required=("service_id", "period", "amount_ht", "description"),
     schema=pa.DataFrameSchema(
         {
-            "period": _text(_cells(_is_period, "is not a period YYYY-MM; correct it")),
-            "amount_ht": _text(_filled("give the amount"), _number()),
+            "period": text_column(cell_check(_is_period, "is not a period YYYY-MM; correct it")),
+            "amount_ht": text_column(filled("give the amount"), _number()),
         }
     ),
 )

@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from billing_pipeline.sandbox.access import DEMO_SECRETS, NETWO_KEY, ORANGE_ID, ORANGE_KEY, ORANGE_SECRET
+from billing_pipeline.sandbox.access import DEMO_SECRETS, INVOICING_KEY, NETWO_KEY, ORANGE_ID, ORANGE_KEY, ORANGE_SECRET
 from billing_pipeline.sandbox.operators import SandboxOperator
+from billing_pipeline.sandbox.places import FIRMS
 from billing_pipeline.sandbox.r189_rows import r189_rows
 from billing_pipeline.sandbox.r189_writer import render_r189
 from billing_pipeline.sandbox.reseller import Reseller
@@ -24,6 +25,7 @@ _SERVICE_COLUMNS = (
     "activated_on", "terminated_on", "installed_offer_id", "external_reference", "serial_number", "order_reference",
     "resale_price_ht",
 )  # fmt: skip
+_CUSTOMER_COLUMNS = ("customer_id", "invoicing_customer_id", "name", "vat_code", "payment_delay", "locale")
 
 
 def write_workspace(folder: Path, reseller: Reseller, base_url: str) -> Path:
@@ -51,6 +53,7 @@ def workspace_files(reseller: Reseller, base_url: str) -> Iterator[tuple[str, by
         (due.service_id, str(due.period), f"{due.amount:f}", due.description) for due in reseller.expected_charges
     )
     yield "expected_charges.csv", _csv(("service_id", "period", "amount_ht", "description"), expected)
+    yield "customers.csv", _csv(_CUSTOMER_COLUMNS, _customer_rows(services))
     for operator in reseller.operators:
         if operator.source == "r189_files":
             for period in reseller.periods:
@@ -58,6 +61,13 @@ def workspace_files(reseller: Reseller, base_url: str) -> Iterator[tuple[str, by
                 rows = r189_rows(reseller.invoices[operator.code, period], unsigned_credits=dialect.unsigned_credits)
                 yield f"inbox/{operator.folder}/{operator.file_name(period)}", render_r189(rows, dialect)
     yield CONFIGURATION, _configuration(reseller, base_url).encode("utf-8")
+
+
+def _customer_rows(services: Iterable[Service]) -> Iterator[tuple[str, ...]]:
+    """Every customer with a name of its own; the invoicing API knows each under another id than the inventory."""
+    for index, customer_id in enumerate(sorted({service.customer_id for service in services})):
+        name = f"{FIRMS[index % len(FIRMS)]} {index // len(FIRMS) + 1}"
+        yield customer_id, f"org-{customer_id.lower()}", name, "FR_2000", "thirty_days", "fr"
 
 
 def _service_row(service: Service) -> tuple[str, ...]:
@@ -90,7 +100,12 @@ services:
   prices: ./service_prices.csv
   expected_charges: ./expected_charges.csv
 operators:
-{operators}"""
+{operators}rebilling:
+  type: customer_invoicing
+  base_url: {base_url}
+  api_key_env: {INVOICING_KEY}
+  customers: ./customers.csv
+"""
 
 
 def _operator_yaml(operator: SandboxOperator, base_url: str) -> str:

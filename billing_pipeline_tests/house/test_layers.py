@@ -22,8 +22,15 @@ LAYERS = (
     {"config_types"},
     {"periods", "money", "errors", "exact_json"},
 )
-# Neighbours that do know each other: reports print what storage holds, alerts keep what they have told.
-ALLOWED_BESIDE = {("reports", "storage"), ("alerts", "storage")}
+# Neighbours that do know each other: reports print what storage holds, alerts keep what they have told; rebilling sends
+# what normalize has read through the sources' one HTTP client and keeps its records in storage.
+ALLOWED_BESIDE = {
+    ("reports", "storage"),
+    ("alerts", "storage"),
+    ("rebilling", "normalize"),
+    ("rebilling", "sources"),
+    ("rebilling", "storage"),
+}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts)
 
 

@@ -28,7 +28,7 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
-REVISIONS = [one.revision for one in scripts().walk_revisions()][::-1] + ["rebilling 0001"]
+REVISIONS = [*[one.revision for one in scripts().walk_revisions()][::-1], "rebilling 0001"]
 
 
 def described(url: str, schema: str = SCHEMA) -> dict[str, list[tuple[object, ...]]]:
