@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
+from billing_pipeline.exact_json import plain_decimal
 from billing_pipeline.money import CENT, divide_half_up
 from billing_pipeline.normalize.customers import Customer
 from billing_pipeline.periods import Period
@@ -189,7 +190,7 @@ def _line(service: ResoldService, period: Period, locale: str, costs: Costs) -> 
         (service.description or service.service_id).replace("\0", "\u2400"),
         int(cents),
         "" if count == period.days else _days(days, count, period, locale),
-        f"{cost:f}" if cost is not None and currency == service.currency else None,
+        plain_decimal(cost) if cost is not None and currency == service.currency else None,
     )
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from billing_pipeline.config import BillingConfig, Rebilling
@@ -111,7 +112,7 @@ def plans_for(
             # Without a line the operator billed nothing, which is a cost of 0 and not an unknown one.
             nothing = billed is None and expected is not None
             costs[item["operator_code"], item["service_id"]] = (
-                item["difference"] * 0 if nothing else billed,
+                Decimal(0) if nothing else billed,
                 item["currency"],
             )
     return plan_invoices(

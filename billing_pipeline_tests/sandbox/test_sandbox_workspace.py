@@ -14,6 +14,7 @@ from billing_pipeline.config import (
     environment_names,
     load_config,
 )
+from billing_pipeline.normalize.customers import read_customers
 from billing_pipeline.sandbox.access import DEMO_SECRETS
 from billing_pipeline.sandbox.reseller import Reseller, generate_reseller
 from billing_pipeline.sandbox.workspace import write_workspace
@@ -96,7 +97,7 @@ def test_the_configuration_is_one_the_pipeline_accepts(tmp_path: Path, reseller:
     for path in (services.inventory, services.prices, services.expected_charges):
         assert path is not None
         assert path.is_file()
-    assert environment_names(config) == [("SFR", "NETWO_API_KEY")]
+    assert environment_names(config) == [("SFR", "NETWO_API_KEY"), ("rebilling", "CUSTOMER_INVOICING_API_KEY")]
 
 
 def test_orange_is_configured_to_the_sandbox_and_its_keys_to_the_environment(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_orange_is_configured_to_the_sandbox_and_its_keys_to_the_environment(tmp
     source = config.operators[0].source
     assert isinstance(source, OrangeSource)
     assert (source.base_url, source.token_url) == (f"{URL}/billing/b2b/v1", f"{URL}/oauth/v3/token")
-    names = [name for _, name in environment_names(config)]
+    names = [name for owner, name in environment_names(config) if owner != "rebilling"]
     assert sorted(names) == ["NETWO_API_KEY", "ORANGE_API_KEY", "ORANGE_CLIENT_ID", "ORANGE_CLIENT_SECRET"]
     assert set(names) < set(DEMO_SECRETS)
     written = "".join(path.read_text(encoding="utf-8", errors="replace") for path in tmp_path.rglob("*.*"))
@@ -131,6 +132,14 @@ def test_the_inventory_breaks_none_of_its_own_rules(tmp_path: Path, reseller: Re
     charges = _rows(tmp_path / "expected_charges.csv")
     assert {row["service_id"] for row in (*prices, *charges)} <= known
     assert {row["period"] for row in charges} <= {"2024-01", "2024-02", "2024-03"}
+
+
+def test_every_customer_of_the_inventory_can_be_invoiced(tmp_path: Path, reseller: Reseller) -> None:
+    config = load_config(write_workspace(tmp_path, reseller, URL))
+    assert config.rebilling is not None
+    customers, warnings = read_customers(config.rebilling.customers)
+    assert set(customers) == {row["customer_id"] for row in _rows(tmp_path / "services.csv")}
+    assert warnings == []
 
 
 def test_no_customer_is_invoiced_in_two_currencies(tmp_path: Path, reseller: Reseller) -> None:
