@@ -4,16 +4,16 @@ import re
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from billing_pipeline.config_types import EnvironmentName, Model
 
 
-def _clock_time(text: str) -> str:
-    # YAML 1.1 reads an unquoted 06:00 as the number 360, which is why the quotes are part of the remedy.
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text, re.ASCII):
-        raise ValueError(f'{text!r} is not a time of day; write "HH:MM" in quotes, for example "06:00"')
-    return text
+def _clock_time(value: object) -> str:
+    # YAML 1.1 reads an unquoted 10:30 as the number 630, which is why the quotes are part of the remedy.
+    if not isinstance(value, str) or not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value, re.ASCII):
+        raise ValueError('is no time of day; write "HH:MM" in quotes, for example "06:00"')
+    return value
 
 
 def _time_zone(name: str) -> str:
@@ -26,7 +26,7 @@ def _time_zone(name: str) -> str:
 
 # 29 to 31 do not exist in every month, and a month without its day would never be run.
 DayOfMonth = Annotated[int, Field(ge=1, le=28)]
-ClockTime = Annotated[str, AfterValidator(_clock_time)]
+ClockTime = Annotated[str, BeforeValidator(_clock_time)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 MailAddress = Annotated[str, Field(pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$")]
 

@@ -52,9 +52,10 @@ class Mail:
 
     name = "email"
 
-    def __init__(self, settings: MailAlerts, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: MailAlerts, environ: Mapping[str, str], deadline_s: float = DEADLINE_S) -> None:
         self._settings = settings
         self._environ = environ
+        self._deadline_s = deadline_s
 
     def send(self, alerts: Sequence[Alert]) -> None:
         settings = self._settings
@@ -65,7 +66,7 @@ class Mail:
         message["Message-ID"] = make_msgid(domain=settings.sender.partition("@")[2])
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(body(alerts))
-        _within_deadline(lambda: self._hand_over(message, user, password), self._explain)
+        _within(self._deadline_s, lambda: self._hand_over(message, user, password), self._explain)
 
     def _hand_over(self, message: EmailMessage, user: str | None, password: str | None) -> None:
         settings, context = self._settings, ssl.create_default_context()
@@ -106,9 +107,10 @@ class Webhook:
 
     name = "webhook"
 
-    def __init__(self, settings: WebhookAlerts, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: WebhookAlerts, environ: Mapping[str, str], deadline_s: float = DEADLINE_S) -> None:
         self._name = settings.url_env
         self._environ = environ
+        self._deadline_s = deadline_s
 
     def send(self, alerts: Sequence[Alert]) -> None:
         url = _secret(self._name, self._environ)
@@ -126,7 +128,8 @@ class Webhook:
                 for alert in alerts
             ],
         }
-        _within_deadline(lambda: self._post(url, json.dumps(content, ensure_ascii=False).encode()), self._explain)
+        posted = json.dumps(content, ensure_ascii=False).encode()
+        _within(self._deadline_s, lambda: self._post(url, posted), self._explain)
 
     def _post(self, url: str, content: bytes) -> None:
         parts = urlsplit(url)
@@ -163,8 +166,8 @@ def _secret(name: str | None, environ: Mapping[str, str]) -> str | None:
     return value
 
 
-def _within_deadline(work: Callable[[], None], explain: Callable[[Exception], str]) -> None:
-    """Run `work` aside and wait no longer than the deadline: the sockets' own timeouts start anew with every byte."""
+def _within(deadline_s: float, work: Callable[[], None], explain: Callable[[Exception], str]) -> None:
+    """Run `work` aside and wait no longer than that: the sockets' own timeouts start anew with every byte."""
     faults: list[NotSent] = []
 
     def attempt() -> None:
@@ -178,7 +181,7 @@ def _within_deadline(work: Callable[[], None], explain: Callable[[Exception], st
 
     thread = threading.Thread(target=attempt, name="billing-alert", daemon=True)
     thread.start()
-    thread.join(DEADLINE_S)
+    thread.join(deadline_s)
     if thread.is_alive():
         raise NotSent(explain(TimeoutError()))
     if faults:

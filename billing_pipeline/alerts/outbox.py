@@ -66,7 +66,9 @@ class Outbox:
                 try:
                     channel.send([raised.alert for raised in waiting])
                 except NotSent as fault:
-                    faults.append(f"{fault}; {len(waiting)} alerts are kept and sent with the next try")
+                    faults.append(
+                        f"{fault}; what it should have said is kept for the next try (alerts: {len(waiting)})"
+                    )
                     continue
                 for raised in waiting:
                     self._write(Raised(raised.alert, {**raised.sent, channel.name: datetime.now(UTC).isoformat()}))
