@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-COLLECT_GROUP, RECONCILE_GROUP, MARTS_GROUP = "collect", "reconcile", "marts"
+COLLECT_GROUP, RECONCILE_GROUP, MARTS_GROUP, REBILLING_GROUP = "collect", "reconcile", "marts", "rebilling"
 MARTS_JOB = "marts"
 EVALUATED_IN_TIME = "evaluated_in_time"
 
@@ -24,6 +24,16 @@ def monthly_billing(partitions: dg.MultiPartitionsDefinition) -> Any:
         partitions_def=partitions,
         executor_def=dg.in_process_executor,
         description="Collect, load and reconcile one operator's invoices of one month.",
+    )
+
+
+def rebilling_job() -> Any:
+    """Drafts for one month; their finalization follows in a run of its own, which gives the approval."""
+    return dg.define_asset_job(
+        "rebilling",
+        selection=dg.AssetSelection.groups(REBILLING_GROUP),
+        executor_def=dg.in_process_executor,
+        description="Prepare the customers' invoices of a month as drafts; finalize them where the run gives an approval.",
     )
 
 

@@ -10,8 +10,9 @@ from billing_pipeline.defs.alert_sensors import alert_sensors
 from billing_pipeline.defs.assets import billing_assets
 from billing_pipeline.defs.delivery_sensor import delivered_files_sensor
 from billing_pipeline.defs.freshness import evaluated_in_time_check, late_months_sensor
-from billing_pipeline.defs.jobs import marts_job, monthly_billing
+from billing_pipeline.defs.jobs import marts_job, monthly_billing, rebilling_job
 from billing_pipeline.defs.partitions import billing_partitions
+from billing_pipeline.defs.rebilling import rebilling_assets
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.defs.schedules import monthly_billing_schedule
 from billing_pipeline.defs.sensors import stale_periods_sensor
@@ -29,8 +30,8 @@ def code_location(config: BillingConfig, *, marts: bool = True) -> dg.Definition
         partitions = billing_partitions(config)
         job = monthly_billing(partitions)
         months = dg.Definitions(
-            assets=billing_assets(partitions),
-            jobs=[job],
+            assets=[*billing_assets(partitions), *rebilling_assets(config)],
+            jobs=[job, rebilling_job()],
             asset_checks=[evaluated_in_time_check()],
             schedules=[monthly_billing_schedule(job, config)],
             sensors=[

@@ -60,6 +60,18 @@ def as_table(rows: Iterable[Row]) -> str:
     return "\n".join([*lines, *([""] if details else []), *details])
 
 
+def as_markdown(rows: Iterable[Row]) -> str:
+    """The same columns for a page that shows Markdown."""
+    heads = [*_SHOWN.values(), "detail"]
+    body = (
+        "| "
+        + " | ".join([*(_cell(row[name]) for name in _SHOWN), (row["state_detail"] or "").replace("|", "/")])
+        + " |"
+        for row in rows
+    )
+    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *body])
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "–"

@@ -120,6 +120,16 @@ async def answer_lost(app: ASGIApp, occasion: Occasion, scope: Scope, receive: R
     await _reset_now(scope, receive)
 
 
+async def answer_withheld(app: ASGIApp, occasion: Occasion, scope: Scope, receive: Receive, send: Send) -> None:
+    await captured(app, scope, receive)
+    await _until_gone(receive)
+
+
+async def error_after_effect(app: ASGIApp, occasion: Occasion, scope: Scope, receive: Receive, send: Send) -> None:
+    await captured(app, scope, receive)
+    await _refuse(send, 502, [])
+
+
 async def silence(app: ASGIApp, occasion: Occasion, scope: Scope, receive: Receive, send: Send) -> None:
     await _until_gone(receive)
 

@@ -20,6 +20,7 @@ PAGING = ("item_inserted_while_paging", "item_deleted_while_paging")
 _ORANGE, _DATA = "/billing/b2b/v1/", ("/v1/billing/", "/billing/b2b/v1/", "/v2/billing/")
 _WHOLE = (
     effects.rate_limit_seconds, effects.rate_limit_date, effects.server_error_burst, effects.reset, effects.answer_lost,
+    effects.answer_withheld, effects.error_after_effect,
     effects.truncated_body, effects.truncated_without_length, effects.gzip_cut, effects.drip, effects.silence,
     effects.malformed_json, effects.html_with_200, effects.wrong_content_type, effects.redirect, effects.token_expires,
     effects.token_revoked, effects.oversized_report, paging.total_promises_more,

@@ -39,6 +39,8 @@ FAULTS: dict[str, Fault] = {
         Fault("server_error_burst", "503, 500, 502 in turn", first=3),
         Fault("reset", "the connection is reset, the request not looked at"),
         Fault("answer_lost", "the request is carried out, then the connection is reset"),
+        Fault("answer_withheld", "the request is carried out, then no answer, the connection stays open"),
+        Fault("error_after_effect", "the request is carried out, then 502"),
         Fault("truncated_body", "half of the body that Content-Length announces, then the end"),
         Fault("truncated_without_length", "half of a body without Content-Length, then the end"),
         Fault("gzip_cut", "a complete body whose gzip stream lacks its second half"),
