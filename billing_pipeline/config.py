@@ -265,6 +265,12 @@ def _refuse_contradictions(config: BillingConfig) -> None:
             raise ConfigurationError(f"{config.path}: operator {code} stands {codes.count(code)} times in 'operators'")
     if config.engine == "spark" and (config.spark is None or bool(config.spark.master) == bool(config.spark.remote)):
         raise ConfigurationError(f"{config.path}: engine spark needs 'spark' with either 'master' or 'remote'")
+    for name in ("payments", "disputes"):
+        # One file for all months: with one per month the last one run would undo the others.
+        if "{period}" in str(getattr(config.services, name) or ""):
+            raise ConfigurationError(
+                f"{config.path}: 'services.{name}' holds all periods; name one file, without {{period}}"
+            )
     for index, operator in enumerate(config.operators):
         keys = operator.reconciliation.match_on
         if len(set(keys)) < len(keys):

@@ -4,7 +4,7 @@
     ├── UserError                    the caller can mend it; a rerun alone does not help      exit 2
     │   ├── UsageError                   the command line
     │   ├── ConfigurationError           billing.yaml or an environment variable it names
-    │   └── InventoryError               services.csv, service_prices.csv, expected_charges.csv
+    │   └── InventoryError               services.csv, its prices and charges, payments.csv, disputes.csv
     ├── RefusedFile                  one delivered file cannot be read with certainty         exit 3
     ├── MartsError                   the analysts' views could not be made; tables are not touched   exit 1
     └── PartitionFailed              nothing was replaced                                     exit 1

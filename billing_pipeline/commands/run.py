@@ -12,6 +12,7 @@ from billing_pipeline.defs.instance import open_instance, prepare_home
 from billing_pipeline.defs.launch import Launcher, Phase, fail_abandoned_runs
 from billing_pipeline.defs.location import code_location
 from billing_pipeline.errors import UserError
+from billing_pipeline.normalize.claims import parse_claims, read_claim_files
 from billing_pipeline.normalize.inventory import parse_inventory, read_files
 from billing_pipeline.periods import Period
 from billing_pipeline.reports.summary import as_table, summaries
@@ -27,8 +28,8 @@ from billing_pipeline.steps.workspace import Workspace
 
 EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
 Partition = tuple[Operator, Period]
-# Materialised once everything of the load is committed: without it the partition has failed.
-LAST_LOADED = "invoice_lines"
+# Materialised once everything of their step is committed: without them the partition has failed.
+LAST_LOADED = frozenset({"invoice_lines", "payments"})
 
 
 @dataclass
@@ -73,6 +74,7 @@ def _check_inputs(
     codes = [operator.code for operator in config.operators]
     warnings: dict[str, None] = {}
     checked = set()
+    warnings.update(dict.fromkeys(parse_claims(read_claim_files(config.services), codes).warnings))
     for period in periods:
         files = read_files(config.services, period)
         paths = tuple(file.path for file in (files.services, files.prices, files.charges) if file is not None)
@@ -121,7 +123,7 @@ def _collect(
 ) -> None:
     operator, period = partition
     outcome = launcher.run(operator.code, period, "collect", from_raw=from_raw)
-    if LAST_LOADED not in outcome.materialized:
+    if not outcome.materialized >= LAST_LOADED:
         _failed(partition, "collect", outcome.seconds, outcome.failure, outcome.exit_code, progress)
         return
     manifest = manifest_to_load(workspace, operator.code, period, outcome.run_id)

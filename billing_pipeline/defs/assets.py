@@ -17,6 +17,7 @@ from billing_pipeline.errors import BillingError, SourceUnreachable
 from billing_pipeline.periods import Period
 from billing_pipeline.reports.month import as_markdown, year_as_markdown
 from billing_pipeline.schemas.tables import BY_NAME
+from billing_pipeline.steps.claims import CLAIM_TABLES, record_claims
 from billing_pipeline.steps.collect import collect
 from billing_pipeline.steps.failures import failure_recorded
 from billing_pipeline.steps.load import LoadOutcome, load
@@ -44,7 +45,12 @@ class CollectConfig(dg.Config):
 
 def billing_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The three steps of every partition, as assets."""
-    return [_source_documents(partitions), _loaded_tables(partitions), _reconciled_tables(partitions)]
+    return [
+        _source_documents(partitions),
+        _loaded_tables(partitions),
+        _claim_tables(partitions),
+        _reconciled_tables(partitions),
+    ]
 
 
 def _source_documents(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
@@ -132,6 +138,29 @@ def _loaded_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinit
         )
 
     return load_partition
+
+
+def _claim_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
+    # Upstream of nothing here: a payment changes no verdict, and is known also where the operator's API is down.
+    @dg.multi_asset(
+        name="record_claims",
+        specs=[_spec(table.name, COLLECT_GROUP, []) for table in CLAIM_TABLES],
+        partitions_def=partitions,
+        backfill_policy=ONE_RUN_EACH,
+    )
+    def record_both(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterator[Any]:
+        """Any month's run records all months of its operator: both files speak of all of them."""
+        with _step(context, billing) as (workspace, operator, period):
+            outcome = record_claims(workspace, operator, period, run_id=context.run.run_id, loaded_at=datetime.now(UTC))
+        for table in CLAIM_TABLES:
+            metadata: dict[str, Any] = {
+                "rows": outcome.rows[table.name],
+                "months_replaced": ", ".join(outcome.replaced) or "none",
+                "files": ", ".join(outcome.documents) or "none configured",
+            }
+            yield dg.MaterializeResult(asset_key=table.name, metadata=metadata)
+
+    return record_both
 
 
 def _reconciled_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:

@@ -1,5 +1,7 @@
 """The reseller's own files: services, price history, expected one-off charges. Read whole, refused whole.
 
+Its payments and disputes are read in claims.py, by the same rules of form.
+
 One invalid row refuses its file (InventoryError with file, row, column and remedy): an inventory that is partly
 right would turn into verdicts that are wrong.
 """
@@ -69,19 +71,19 @@ def read_files(services: Services, period: Period) -> InventoryFiles:
     """The configured files for `period`: `{period}` in a path is filled in. InventoryError when one cannot be read."""
 
     def read(template: Path | None) -> InventoryFile | None:
-        if template is None:
-            return None
-        path = Path(str(template).replace("{period}", str(period)))
-        try:
-            return InventoryFile(path, path.read_bytes())
-        except OSError as error:
-            raise InventoryError(
-                f"{path}: cannot be read ({error.strerror}); correct 'services' in billing.yaml"
-            ) from None
+        return None if template is None else read_file(Path(str(template).replace("{period}", str(period))))
 
     inventory = read(services.inventory)
     assert inventory is not None  # the configuration requires it
     return InventoryFiles(inventory, read(services.prices), read(services.expected_charges))
+
+
+def read_file(path: Path) -> InventoryFile:
+    """One of the reseller's files as it lies there. InventoryError when it cannot be read."""
+    try:
+        return InventoryFile(path, path.read_bytes())
+    except OSError as error:
+        raise InventoryError(f"{path}: cannot be read ({error.strerror}); correct 'services' in billing.yaml") from None
 
 
 def parse_inventory(files: InventoryFiles, operator_codes: Sequence[str]) -> Inventory:
@@ -108,8 +110,8 @@ def parse_inventory(files: InventoryFiles, operator_codes: Sequence[str]) -> Inv
     charge_kinds = {"amount_ht": Kind.DECIMAL, "row": Kind.INTEGER}
     return Inventory(
         services=_services_table(services),
-        prices=_table(prices.drop(columns="row"), {"valid_from": Kind.DATE, "monthly_price_ht": Kind.DECIMAL}),
-        charges=_table(charges, charge_kinds).rename_columns({"row": "position"}),
+        prices=typed_table(prices.drop(columns="row"), {"valid_from": Kind.DATE, "monthly_price_ht": Kind.DECIMAL}),
+        charges=typed_table(charges, charge_kinds).rename_columns({"row": "position"}),
         warnings=tuple(warnings),
     )
 
@@ -206,10 +208,10 @@ def _services_table(frame: pd.DataFrame) -> pa.Table:
         "activated_on": Kind.DATE,
         "terminated_on": Kind.DATE,
     }
-    return _table(frame.drop(columns="row"), kinds)
+    return typed_table(frame.drop(columns="row"), kinds)
 
 
-def _table(frame: pd.DataFrame, kinds: dict[str, Kind]) -> pa.Table:
+def typed_table(frame: pd.DataFrame, kinds: dict[str, Kind]) -> pa.Table:
     """Checked text cells as typed columns; an empty cell is null."""
     arrays = {}
     for name in frame.columns:

@@ -10,7 +10,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from billing_pipeline.periods import Period
+from billing_pipeline.periods import PARIS, Period
 from billing_pipeline.schemas.currencies import ISO_4217
 
 _NUMBER = r"[+-]?[0-9]{1,12}(\.[0-9]{1,6})?"
@@ -161,6 +161,64 @@ CHARGES = FileRules(
         }
     ),
 )
+
+
+_PAST = _cells(
+    lambda cell: not _is_day(cell) or dt.date.fromisoformat(cell) <= dt.datetime.now(PARIS).date(),
+    "is in the future; record it once it has happened",
+)
+
+PAYMENTS = FileRules(
+    columns=("operator_code", "invoice_id", "paid_on"),
+    required=("operator_code", "invoice_id", "paid_on"),
+    schema=pa.DataFrameSchema(
+        {
+            "operator_code": _text(_filled("name the operator that was paid")),
+            "invoice_id": _text(_filled("give the operator's invoice number")),
+            "paid_on": _text(_filled("give the day of payment"), _date(blank=True), _PAST),
+        },
+        # An invoice may be paid in several parts, on several days.
+        checks=[_rows(_unique("operator_code", "invoice_id", "paid_on"), "paid_on", "stands twice; remove one row")],
+    ),
+)
+
+DISPUTE_STATUSES = ("sent", "accepted", "refused")
+
+
+def _nothing_credited_when_refused(frame: pd.DataFrame) -> pd.Series:
+    zero = frame["credited_amount"].str.fullmatch(r"[+-]?0*(\.0*)?").fillna(True)
+    return (frame["status"] != "refused") | zero.astype(bool)
+
+
+DISPUTES = FileRules(
+    columns=("operator_code", "period", "item_id", "sent_on", "reference", "status", "credited_amount"),
+    required=("operator_code", "period", "item_id", "sent_on", "reference", "status", "credited_amount"),
+    schema=pa.DataFrameSchema(
+        {
+            "operator_code": _text(_filled("name the operator the dispute was sent to")),
+            "period": _text(_cells(_is_period, "is not a period YYYY-MM; give the disputed month")),
+            "item_id": _text(
+                pa.Check.str_matches(
+                    r"(?s)^(service:.+|line:.+:.+)$",
+                    error="is not the item_id of a verdict, service:… or line:…; copy it from the workbook",
+                )
+            ),
+            "sent_on": _text(_filled("give the day the dispute was sent"), _date(blank=True), _PAST),
+            "status": _text(_cells(DISPUTE_STATUSES.__contains__, f"is none of {', '.join(DISPUTE_STATUSES)}; write one")),
+            "credited_amount": _text(
+                _number(), _cells(_within(0, 10**12), "is negative; a credit received is a positive amount", blank=True)
+            ),
+        },
+        checks=[
+            _rows(
+                _unique("operator_code", "period", "item_id", "reference"),
+                "reference",
+                "stands twice for its item; give each dispute a reference of its own, or remove one row",
+            ),
+            _rows(_nothing_credited_when_refused, "credited_amount", "is credited and refused; write accepted, or 0"),
+        ],
+    ),
+)  # fmt: skip
 
 
 def broken_rules(frame: pd.DataFrame, rules: FileRules) -> list[Fault]:

@@ -40,7 +40,7 @@ INVOICE_DOCUMENTS = table(
     in_parquet=False,
 )
 
-PHASES = ("collect", "reconcile")
+PHASES = ("collect", "reconcile", "claims")
 PARTITION_LOADS = Table(
     name="partition_loads",
     grain="One row per partition and phase: the ledger of what was last committed; internal.",
@@ -48,7 +48,7 @@ PARTITION_LOADS = Table(
     columns=(
         Column("operator_code", Kind.TEXT, "The operator (OI).", nullable=False),
         Column("period", Kind.PERIOD, "The partition, YYYY-MM.", nullable=False),
-        Column("phase", Kind.TEXT, "collect or reconcile.", nullable=False),
+        Column("phase", Kind.TEXT, "collect, reconcile or claims.", nullable=False),
         Column("state", Kind.TEXT, "State of what is loaded.", nullable=False),
         Column("state_detail", Kind.TEXT, "Why it is in that state."),
         Column("attempt_state", Kind.TEXT, "State of the latest attempt, where it replaced nothing."),
@@ -62,7 +62,7 @@ PARTITION_LOADS = Table(
         ),
         Column("files", Kind.INTEGER, "Source documents read."),
         Column("rows_read", Kind.INTEGER, "Rows in them."),
-        Column("rows_rejected", Kind.INTEGER, "Rows rejected, superseded ones not counted."),
+        Column("rows_rejected", Kind.INTEGER, "Rows rejected, superseded ones included."),
         Column("run_id", Kind.TEXT, "The Dagster run that loaded it.", nullable=False),
         Column("loaded_at", Kind.INSTANT, "When that run loaded it.", nullable=False),
     ),

@@ -15,6 +15,13 @@ _LINE_KEYS = (
     Column("order_reference", TEXT, "Reference of the order that created the access."),
 )
 
+_OWN_FILE = (
+    Column(
+        "source_sha256", TEXT, "The file as it was when this row was new or changed; kept under raw/.", nullable=False
+    ),
+    Column("source_row", INTEGER, "Record in that file: 1 is the first after the header.", nullable=False),
+)
+
 SOURCE_DOCUMENTS = table(
     "source_documents",
     "One row per document that counts for the partition: an API answer, a charge file, an inventory file.",
@@ -278,6 +285,27 @@ R189_CHARGES = table(
     in_postgres=False,
 )
 
+PAYMENTS = table(
+    "payments",
+    "One row per invoice and day it was paid on, as the payments file says; its partition is the month of that day.",
+    ("invoice_id", "paid_on"),
+    Column("invoice_id", TEXT, "The operator's invoice number."),
+    Column("paid_on", DATE, "The day it was paid, in part or in full: from it the time to claim is counted."),
+    *_OWN_FILE,
+)
+
+DISPUTES = table(
+    "disputes",
+    "One row per verdict and dispute sent about it, as the disputes file says; its partition is the disputed month.",
+    ("item_id", "reference"),
+    Column("item_id", TEXT, "The verdict disputed, in reconciliation_items of the same month."),
+    Column("reference", TEXT, "The dispute's reference with the operator; empty where the file gives none."),
+    Column("sent_on", DATE, "The day it was sent.", nullable=False),
+    Column("status", TEXT, "sent, accepted or refused.", nullable=False),
+    Column("credited_amount", DECIMAL, "Credit received for it, in the item's currency; 0 while none.", nullable=False),
+    *_OWN_FILE,
+)
+
 TABLES: tuple[Table, ...] = (
     SOURCE_DOCUMENTS,
     INVOICES,
@@ -294,6 +322,8 @@ TABLES: tuple[Table, ...] = (
     INVOICE_RECONCILIATION,
     RECONCILIATION_HISTORY,
     SOURCE_VERDICTS,
+    PAYMENTS,
+    DISPUTES,
     R189_CHARGES,
 )
 BY_NAME = {one.name: one for one in TABLES}

@@ -24,12 +24,16 @@ class Role(StrEnum):
     SERVICES = "services"
     SERVICE_PRICES = "service_prices"
     EXPECTED_CHARGES = "expected_charges"
+    PAYMENTS = "payments"
+    DISPUTES = "disputes"
 
 
 INVENTORY_ROLES = (Role.SERVICES, Role.SERVICE_PRICES, Role.EXPECTED_CHARGES)
-# Evidence and vouchers, whose bytes change without any table changing: a listing gains other months' entries, a PDF is
-# made anew for each download, a report of an unknown type is not read.
-UNREAD_ROLES = frozenset({Role.ORANGE_LISTING, Role.ORANGE_BILL_PDF, Role.ORANGE_REPORT})
+CLAIM_ROLES = (Role.PAYMENTS, Role.DISPUTES)
+# Evidence and vouchers, whose bytes change without any line or verdict changing: a listing gains other months' entries,
+# a PDF is made anew for each download, a report of an unknown type is not read, payments and disputes have tables of
+# their own (steps/claims.py).
+UNREAD_ROLES = frozenset({Role.ORANGE_LISTING, Role.ORANGE_BILL_PDF, Role.ORANGE_REPORT, *CLAIM_ROLES})
 
 
 @dataclass(frozen=True, slots=True)

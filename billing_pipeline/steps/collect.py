@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from billing_pipeline.config import Operator, OrangeSource
 from billing_pipeline.errors import SourceError, StorageError
+from billing_pipeline.normalize.claims import parse_claims, read_claim_files
 from billing_pipeline.normalize.inventory import InventoryFile, parse_inventory, read_files
 from billing_pipeline.periods import PARIS, Period
 from billing_pipeline.r189.naming import period_in_name
 from billing_pipeline.sources.authorization import Credentials
-from billing_pipeline.sources.collection import INVENTORY_ROLES, Collection, Kept, Received, Role, Source
+from billing_pipeline.sources.collection import CLAIM_ROLES, INVENTORY_ROLES, Collection, Kept, Received, Role, Source
 from billing_pipeline.sources.netwo import Netwo
 from billing_pipeline.sources.orange_b2b import OrangeB2B
 from billing_pipeline.sources.orange_offer import FileNaming
@@ -90,16 +91,20 @@ def documents_of(manifest: Manifest, kind: Literal["documents", "inventory"] = "
 
 
 def _keep_inventory(workspace: Workspace, operator: Operator, period: Period) -> list[Kept]:
-    """The inventory files, checked before anything is asked of the operator. InventoryError when one is invalid."""
+    """The reseller's own files, checked before anything is asked of the operator. InventoryError when one is invalid."""
     config = workspace.config
-    files = read_files(config.services, period)
-    parse_inventory(files, [one.code for one in config.operators])
-    roles = zip(INVENTORY_ROLES, (files.services, files.prices, files.charges), strict=True)
+    codes = [one.code for one in config.operators]
+    files, claims = read_files(config.services, period), read_claim_files(config.services)
+    parse_inventory(files, codes)
+    parse_claims(claims, codes)
+    given = (files.services, files.prices, files.charges, claims.payments, claims.disputes)
+    roles = zip((*INVENTORY_ROLES, *CLAIM_ROLES), given, strict=True)
     with raw_batch(workspace.raw, operator.code, str(period)) as batch:
-        return [keep(batch, _inventory_file(role, file)) for role, file in roles if file is not None]
+        return [keep(batch, own_file(role, file)) for role, file in roles if file is not None]
 
 
-def _inventory_file(role: Role, file: InventoryFile) -> Received:
+def own_file(role: Role, file: InventoryFile) -> Received:
+    """One of the reseller's files as a document to keep."""
     return Received(
         role=role,
         name=file.path.name,
