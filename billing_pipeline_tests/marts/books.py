@@ -6,12 +6,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+DOCUMENT = "d" * 64
 LOADED_AT = datetime(2024, 4, 6, 4, 0, tzinfo=UTC)
 
 
 def store(url: str) -> None:
-    """SFR 2024-01 with an overcharge, a missing line, a foreign currency and an unknown line; 2024-02 not evaluated;
-    2024-03 matched within the tolerance. AXIONE 2024-01 matched."""
+    """SFR 2024-01 with an overcharge (disputed, 0.50 credited, its invoice paid), a missing line, a foreign currency and
+    an unknown line; 2024-02 not evaluated; 2024-03 matched within the tolerance. AXIONE 2024-01 matched."""
     with psycopg.connect(url) as connection:
         _first_month(connection)
         _later_months(connection)
@@ -37,6 +38,14 @@ def _first_month(connection: psycopg.Connection) -> None:
     for line_id, amount in (("L1", "12"), ("L2", "19"), ("L3", "5")):
         share = {"days": 31, "amount_ht": amount, "currency": "EUR", "service_month": "2024-01"}
         add(connection, "line_allocations", **month, invoice_id="INV:1", line_id=line_id, **share)
+        add(connection, "invoice_lines", **month, **_line("INV:1", line_id, amount, DOCUMENT))
+    add(connection, "source_documents", **month, sha256=DOCUMENT, location="/inbox/sfr/R189_SFR_202401.csv")
+    file = {"source_sha256": "e" * 64, "source_row": 1, "operator_code": "SFR"}
+    add(connection, "payments", **file, period="2024-02", invoice_id="INV:1", paid_on=date(2024, 2, 20))
+    add(
+        connection, "disputes", **file, period="2024-01", item_id="service:A", reference="T-100", status="accepted",
+        sent_on=date(2024, 3, 1), credited_amount="0.50",
+    )  # fmt: skip
     items: tuple[dict[str, Any], ...] = (
         _item("service:A", "DISCREPANCY", "PRICE_MISMATCH", "10", "12", "2", lines=["INV:1:L1"]),
         _item("service:B", "UNMATCHED", "NOT_BILLED", "10", None, "-10", lines=[]),
@@ -67,6 +76,8 @@ def _later_months(connection: psycopg.Connection) -> None:
         add(connection, "invoices", **month, **invoice)
         share = {"days": 31, "amount_ht": billed, "currency": "EUR", "service_month": period}
         add(connection, "line_allocations", **month, invoice_id=f"INV-{period}", line_id="L1", **share)
+        add(connection, "invoice_lines", **month, **_line(f"INV-{period}", "L1", billed, DOCUMENT))
+        add(connection, "source_documents", **month, sha256=DOCUMENT, location="https://hub.example/invoices/1")
         reason = "ROUNDING" if difference != "0" else None
         item = _item("service:A", "MATCHED", reason, price, billed, difference, lines=[f"INV-{period}:L1"])
         add(connection, "reconciliation_items", **month, **item)
@@ -84,7 +95,15 @@ def _service(service_id: str, currency: str, price: str, days: int) -> dict[str,
     return {
         "service_id": service_id, "description": f"fibre {service_id}", "customer_id": "CUST-1", "currency": currency,
         "monthly_price_ht": price, "discount_percent": "0", "activated_on": date(2020, 1, 1),
-        "expected_amount": price, "active_days": days,
+        "expected_amount": price, "active_days": days, "resale_price_ht": "15",
+    }  # fmt: skip
+
+
+def _line(invoice_id: str, line_id: str, amount: str, document: str) -> dict[str, Any]:
+    return {
+        "invoice_id": invoice_id, "line_id": line_id, "charge_type": "recurring", "document_type": "invoice",
+        "description": f"Abonnement {line_id}", "total_ht": amount, "currency": "EUR", "source_sha256": document,
+        "source_row": int(line_id.removeprefix("L")),
     }  # fmt: skip
 
 
@@ -133,6 +152,15 @@ BREAKAGES = {
         VALUES ('GHOST', '2024-01', 'line:G:1', 'line', 'UNMATCHED', 'EUR', 4, 4, '{}', 'by hand', now())""",
     "assert_every_share_of_a_month_is_in_an_item": """
         UPDATE billing.line_allocations SET line_id = 'L9' WHERE operator_code = 'SFR' AND line_id = 'L2'""",
+    "assert_every_dispute_is_about_a_verdict": """
+        UPDATE billing.disputes SET item_id = 'service:Z' WHERE item_id = 'service:A'""",
+    "assert_the_margins_cost_what_the_services_items_bill": """
+        INSERT INTO billing.reconciliation_items
+            (operator_code, period, item_id, side, service_id, status, currency, service_amount, invoice_amount,
+             difference, invoice_line_ids, run_id, loaded_at)
+        VALUES ('SFR', '2024-03', 'service:Q', 'service', 'Q', 'MATCHED', 'EUR', 4, 4, 0, '{}', 'by hand', now())""",
+    "assert_every_line_of_an_item_has_its_proof": """
+        DELETE FROM billing.invoice_lines WHERE operator_code = 'AXIONE'""",
     "assert_every_active_service_has_one_item": """
         UPDATE billing.services SET service_id = 'Y' WHERE operator_code = 'SFR' AND service_id = 'B'""",
 }

@@ -34,7 +34,7 @@ def test_every_model_is_a_documented_view_with_a_contract_and_a_key(manifest):
     assert set(models) == marts.model_names(PROJECT)
     assert {
         "fct_reconciliation_items", "fct_reconciliation_summary", "fct_operator_month", "fct_recoverable",
-        "dim_service", "dim_operator",
+        "dim_service", "dim_operator", "fct_disputes", "fct_item_lines", "fct_margin",
     } <= set(models)  # fmt: skip
     keyed = {
         node["attached_node"] for node in manifest["nodes"].values()

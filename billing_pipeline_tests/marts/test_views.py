@@ -13,7 +13,11 @@ from billing_pipeline.storage.marts import DROP_VIEWS
 from billing_pipeline_tests.marts import books
 from billing_pipeline_tests.marts.conftest import Office
 
-WARNINGS = {"assert_every_share_of_a_month_is_in_an_item", "assert_every_active_service_has_one_item"}
+WARNINGS = {
+    "assert_every_share_of_a_month_is_in_an_item", "assert_every_active_service_has_one_item",
+    "assert_every_dispute_is_about_a_verdict", "assert_the_margins_cost_what_the_services_items_bill",
+    "assert_every_line_of_an_item_has_its_proof",
+}  # fmt: skip
 
 
 def test_a_month_in_two_currencies_is_told_apart_and_adds_up(made):
@@ -49,10 +53,48 @@ def test_a_claim_lapses_when_the_operators_configuration_says(made):
         " claim_deadline, is_estimated, days_left + (now() AT TIME ZONE 'Europe/Paris')::date"
         " FROM billing_marts.fct_recoverable ORDER BY item_id"
     )
-    when = ("invoice_date", date(2024, 2, 5), 6, date(2024, 8, 5), True, date(2024, 8, 5))
+    when = ("payment", date(2024, 2, 20), 6, date(2024, 8, 20), False, date(2024, 8, 20))
     assert rows == [
         ("line:INV:1:L3", "SFR SA", Decimal(5), "EUR", "undetermined", *when),
         ("service:A", "SFR SA", Decimal(2), "EUR", "operator", *when),
+    ]
+
+
+def test_a_credit_comes_off_its_claim_and_off_the_month(made):
+    assert made.rows(
+        "SELECT item_id, amount, credited_amount, amount_left, claim_state, amount_to_claim, dispute_status,"
+        " dispute_reference FROM billing_marts.fct_recoverable ORDER BY item_id"
+    ) == [
+        ("line:INV:1:L3", Decimal(5), Decimal(0), Decimal(5), "to_claim", Decimal(5), None, None),
+        ("service:A", Decimal(2), Decimal("0.5"), Decimal("1.5"), "credit_awaited", Decimal(0), "accepted", "T-100"),
+    ]
+    assert made.rows(
+        "SELECT recoverable_amount, credited_amount, left_to_recover_amount FROM billing_marts.fct_operator_month"
+        " WHERE operator_code = 'SFR' AND period = '2024-01' AND currency = 'EUR'"
+    ) == [(Decimal(7), Decimal("0.5"), Decimal("6.5"))]
+
+
+def test_a_claim_is_proved_by_the_row_of_a_file(made):
+    assert made.rows(
+        "SELECT item_id, invoice_id, line_id, amount_ht, file_name, source_row FROM billing_marts.fct_item_lines"
+        " WHERE operator_code = 'SFR' AND period = '2024-01' ORDER BY item_id"
+    ) == [
+        ("line:INV:1:L3", "INV:1", "L3", Decimal(5), "R189_SFR_202401.csv", 3),
+        ("service:A", "INV:1", "L1", Decimal(12), "R189_SFR_202401.csv", 1),
+        ("service:C", "INV:1", "L2", Decimal(19), "R189_SFR_202401.csv", 2),
+    ]
+
+
+def test_margins_tell_what_is_sold_without_cost_and_never_mix_currencies(made):
+    assert made.rows(
+        "SELECT operator_code, period, service_id, resale_amount, cost_amount, margin_amount, margin_state"
+        " FROM billing_marts.fct_margin ORDER BY 1, 2, 3"
+    ) == [
+        ("AXIONE", "2024-01", "A", Decimal(15), Decimal(30), Decimal(-15), "negative"),
+        ("SFR", "2024-01", "A", Decimal(15), Decimal(12), Decimal(3), "normal"),
+        ("SFR", "2024-01", "B", Decimal(15), Decimal(0), Decimal(15), "sold_without_cost"),
+        ("SFR", "2024-01", "C", Decimal(15), None, None, "not_comparable"),
+        ("SFR", "2024-03", "A", Decimal(15), Decimal("10.01"), Decimal("4.99"), "normal"),
     ]
 
 

@@ -7,6 +7,7 @@ with amounts as (
         0 as expected,
         coalesce(invoice_amount, 0) as billed,
         recoverable_amount as recoverable,
+        0 as credited,
         under_billed_amount as under_billed,
         case when status = 'MATCHED' then coalesce(difference, 0) else 0 end as tolerated,
         case when difference is null then coalesce(invoice_amount, 0) else 0 end as not_comparable
@@ -21,9 +22,13 @@ with amounts as (
         0,
         0,
         0,
+        0,
         case when difference is null then -service_amount else 0 end
     from {{ ref('fct_reconciliation_items') }}
     where service_amount is not null
+    union all
+    select operator_code, period, currency, 0, 0, 0, credited_amount, 0, 0, 0
+    from {{ ref('fct_recoverable') }}
 ),
 
 months as (
@@ -34,6 +39,7 @@ months as (
         sum(expected) as expected,
         sum(billed) as billed,
         sum(recoverable) as recoverable,
+        sum(credited) as credited,
         sum(under_billed) as under_billed,
         sum(tolerated) as tolerated,
         sum(not_comparable) as not_comparable
@@ -68,6 +74,8 @@ select
     compared.billed::numeric(38, 6) as billed_amount,
     (compared.billed - compared.expected)::numeric(38, 6) as difference,
     compared.recoverable::numeric(38, 6) as recoverable_amount,
+    compared.credited::numeric(38, 6) as credited_amount,
+    (compared.recoverable - compared.credited)::numeric(38, 6) as left_to_recover_amount,
     compared.under_billed::numeric(38, 6) as under_billed_amount,
     compared.tolerated::numeric(38, 6) as tolerated_amount,
     compared.not_comparable::numeric(38, 6) as not_comparable_amount,

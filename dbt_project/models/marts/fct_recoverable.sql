@@ -3,17 +3,31 @@ with items as (
 ),
 
 item_lines as (
-    select operator_code, period, item_id, unnest(invoice_line_ids) as line_reference from items
+    select operator_code, period, item_id, currency, unnest(invoice_line_ids) as line_reference from items
 ),
 
--- The earliest of an item's invoices decides: a claim sent by then is in time for all of them.
-invoice_dates as (
-    select distinct on (item_lines.operator_code, item_lines.period, item_lines.item_id)
+-- An invoice paid in parts: the first part starts the time to claim, so that a claim in time for it is in time for all.
+first_payments as (
+    select operator_code, invoice_id, min(paid_on) as paid_on
+    from {{ ref('stg_payments') }}
+    group by operator_code, invoice_id
+),
+
+shares as (
+    select
         item_lines.operator_code,
         item_lines.period,
         item_lines.item_id,
-        case when invoices.invoice_date is not null then 'invoice_date' else 'received_at' end as claim_basis,
-        coalesce(invoices.invoice_date, (invoices.received_at at time zone 'Europe/Paris')::date) as claim_from
+        case
+            when shares.currency = item_lines.currency then shares.amount_ht
+            when shares.invoicing_currency = item_lines.currency then shares.invoicing_amount
+            else 0
+        end as amount,
+        first_payments.paid_on,
+        invoices.invoice_date,
+        (invoices.received_at at time zone 'Europe/Paris')::date as received_on,
+        -- A credit note that states no date at all is as old as the month whose invoices it came with.
+        (to_date(shares.period, 'YYYY-MM') + interval '1 month' - interval '1 day')::date as invoice_month_end
     from item_lines
     inner join {{ ref('stg_line_allocations') }} as shares
         on shares.operator_code = item_lines.operator_code
@@ -23,8 +37,54 @@ invoice_dates as (
         on invoices.operator_code = shares.operator_code
         and invoices.period = shares.period
         and invoices.invoice_id = shares.invoice_id
-    where coalesce(invoices.invoice_date, (invoices.received_at at time zone 'Europe/Paris')::date) is not null
-    order by item_lines.operator_code, item_lines.period, item_lines.item_id, claim_from, claim_basis
+    left join first_payments
+        on first_payments.operator_code = shares.operator_code
+        and first_payments.invoice_id = shares.invoice_id
+),
+
+-- The earliest of the invoices that bill it decides: a claim sent by then is in time for all of them. What is paid is
+-- counted from the payment, what is not from the invoice, which comes before any payment of it.
+claim_dates as (
+    select distinct on (operator_code, period, item_id)
+        operator_code,
+        period,
+        item_id,
+        case
+            when paid_on is not null then 'payment'
+            when invoice_date is not null then 'invoice_date'
+            else 'received_at'
+        end as claim_basis,
+        coalesce(paid_on, invoice_date, received_on) as claim_from
+    from shares
+    where amount > 0 and coalesce(paid_on, invoice_date, received_on) is not null
+    order by operator_code, period, item_id, claim_from, claim_basis
+),
+
+disputed as (
+    select
+        operator_code,
+        period,
+        item_id,
+        count(*)::bigint as dispute_count,
+        min(sent_on) as first_sent_on,
+        sum(credited_amount) as credited
+    from {{ ref('fct_disputes') }}
+    group by operator_code, period, item_id
+),
+
+-- Credits that came on an invoice since the dispute was sent are in the item's billed amount already: of what the
+-- disputes file says was credited, only the rest has still to be taken off.
+credited_on_invoices as (
+    select shares.operator_code, shares.period, shares.item_id, -sum(shares.amount) as credited
+    from shares
+    inner join disputed
+        on disputed.operator_code = shares.operator_code
+        and disputed.period = shares.period
+        and disputed.item_id = shares.item_id
+    where
+        shares.amount < 0
+        and coalesce(shares.invoice_date, shares.received_on, shares.invoice_month_end) >= disputed.first_sent_on
+    group by shares.operator_code, shares.period, shares.item_id
 ),
 
 dated as (
@@ -32,22 +92,51 @@ dated as (
         items.*,
         operators.operator_name,
         operators.claim_months,
-        coalesce(invoice_dates.claim_basis, 'period_end') as claim_basis,
+        coalesce(claim_dates.claim_basis, 'period_end') as claim_basis,
         coalesce(
-            invoice_dates.claim_from,
+            claim_dates.claim_from,
             (to_date(items.period, 'YYYY-MM') + interval '1 month' - interval '1 day')::date
-        ) as claim_from
+        ) as claim_from,
+        least(
+            items.recoverable_amount,
+            greatest(coalesce(disputed.credited, 0) - coalesce(credited_on_invoices.credited, 0), 0)
+        )::numeric(18, 6) as credited_amount,
+        coalesce(disputed.dispute_count, 0) as dispute_count,
+        latest.status as dispute_status,
+        latest.reference as dispute_reference,
+        latest.sent_on as disputed_on
     from items
-    left join invoice_dates
-        on invoice_dates.operator_code = items.operator_code
-        and invoice_dates.period = items.period
-        and invoice_dates.item_id = items.item_id
     inner join {{ ref('dim_operator') }} as operators on operators.operator_code = items.operator_code
+    left join claim_dates
+        on claim_dates.operator_code = items.operator_code
+        and claim_dates.period = items.period
+        and claim_dates.item_id = items.item_id
+    left join disputed
+        on disputed.operator_code = items.operator_code
+        and disputed.period = items.period
+        and disputed.item_id = items.item_id
+    left join {{ ref('fct_disputes') }} as latest
+        on latest.operator_code = items.operator_code
+        and latest.period = items.period
+        and latest.item_id = items.item_id
+        and latest.is_latest
+    left join credited_on_invoices
+        on credited_on_invoices.operator_code = items.operator_code
+        and credited_on_invoices.period = items.period
+        and credited_on_invoices.item_id = items.item_id
 ),
 
 due as (
     select
         dated.*,
+        dated.recoverable_amount - dated.credited_amount as amount_left,
+        case
+            when dated.credited_amount >= dated.recoverable_amount then 'settled'
+            when dated.dispute_status = 'sent' then 'claimed'
+            when dated.dispute_status = 'accepted' then 'credit_awaited'
+            when dated.dispute_status = 'refused' then 'refused'
+            else 'to_claim'
+        end as claim_state,
         (dated.claim_from + make_interval(months => dated.claim_months))::date as claim_deadline
     from dated
 )
@@ -74,13 +163,20 @@ select
     invoice_id,
     invoice_line_ids,
     recoverable_amount as amount,
+    credited_amount,
+    amount_left::numeric(18, 6) as amount_left,
+    claim_state,
+    case when claim_state = 'to_claim' then amount_left else 0 end::numeric(18, 6) as amount_to_claim,
     currency,
+    dispute_status,
+    dispute_reference,
+    disputed_on,
+    dispute_count,
     claim_basis,
     claim_from,
     claim_months,
     claim_deadline,
-    -- Only a payment starts the year, and payments are not among the tables this reads.
-    true as is_estimated,
+    claim_basis <> 'payment' as is_estimated,
     claim_deadline - {{ paris_today() }} as days_left,
     detail,
     run_id,
