@@ -108,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
         "--mend-records", action="store_true", help="complete the shorter of journal and table, and no more"
     )
 
+    export = add("export", "Write the dispute workbooks of a period: one to send, one to keep.", _export)
+    export.add_argument("--period", action="append", required=True, metavar="YYYY-MM", help="repeat for several")
+    export.add_argument(
+        "--operator", action="append", metavar="CODE", help="repeat for several; default: all configured"
+    )
+
     inspect = add(
         "inspect", "Read an R189 file without loading it: profile, first rows, what would be rejected.", _inspect
     )
@@ -205,6 +211,15 @@ def _rebill(options: argparse.Namespace) -> int:
         finalize=options.finalize,
         cost_check=not options.without_cost_check,
     )
+
+
+def _export(options: argparse.Namespace) -> int:
+    from billing_pipeline.commands.requests import requested
+
+    request = requested(_config_path(options), periods=options.period, operators=options.operator, needs_secrets=False)
+    from billing_pipeline.commands.export import export
+
+    return export(request)
 
 
 def _inspect(options: argparse.Namespace) -> int:

@@ -163,7 +163,7 @@ CHARGES = FileRules(
 )
 
 
-_PAST = _cells(
+_PAST = cell_check(
     lambda cell: not _is_day(cell) or dt.date.fromisoformat(cell) <= dt.datetime.now(PARIS).date(),
     "is in the future; record it once it has happened",
 )
@@ -173,12 +173,14 @@ PAYMENTS = FileRules(
     required=("operator_code", "invoice_id", "paid_on"),
     schema=pa.DataFrameSchema(
         {
-            "operator_code": _text(_filled("name the operator that was paid")),
-            "invoice_id": _text(_filled("give the operator's invoice number")),
-            "paid_on": _text(_filled("give the day of payment"), _date(blank=True), _PAST),
+            "operator_code": text_column(filled("name the operator that was paid")),
+            "invoice_id": text_column(filled("give the operator's invoice number")),
+            "paid_on": text_column(filled("give the day of payment"), _date(blank=True), _PAST),
         },
         # An invoice may be paid in several parts, on several days.
-        checks=[_rows(_unique("operator_code", "invoice_id", "paid_on"), "paid_on", "stands twice; remove one row")],
+        checks=[
+            row_check(unique_rows("operator_code", "invoice_id", "paid_on"), "paid_on", "stands twice; remove one row")
+        ],
     ),
 )
 
@@ -195,27 +197,27 @@ DISPUTES = FileRules(
     required=("operator_code", "period", "item_id", "sent_on", "reference", "status", "credited_amount"),
     schema=pa.DataFrameSchema(
         {
-            "operator_code": _text(_filled("name the operator the dispute was sent to")),
-            "period": _text(_cells(_is_period, "is not a period YYYY-MM; give the disputed month")),
-            "item_id": _text(
+            "operator_code": text_column(filled("name the operator the dispute was sent to")),
+            "period": text_column(cell_check(_is_period, "is not a period YYYY-MM; give the disputed month")),
+            "item_id": text_column(
                 pa.Check.str_matches(
                     r"(?s)^(service:.+|line:.+:.+)$",
                     error="is not the item_id of a verdict, service:… or line:…; copy it from the workbook",
                 )
             ),
-            "sent_on": _text(_filled("give the day the dispute was sent"), _date(blank=True), _PAST),
-            "status": _text(_cells(DISPUTE_STATUSES.__contains__, f"is none of {', '.join(DISPUTE_STATUSES)}; write one")),
-            "credited_amount": _text(
-                _number(), _cells(_within(0, 10**12), "is negative; a credit received is a positive amount", blank=True)
+            "sent_on": text_column(filled("give the day the dispute was sent"), _date(blank=True), _PAST),
+            "status": text_column(cell_check(DISPUTE_STATUSES.__contains__, f"is none of {', '.join(DISPUTE_STATUSES)}; write one")),
+            "credited_amount": text_column(
+                _number(), cell_check(_within(0, 10**12), "is negative; a credit received is a positive amount", blank=True)
             ),
         },
         checks=[
-            _rows(
-                _unique("operator_code", "period", "item_id", "reference"),
+            row_check(
+                unique_rows("operator_code", "period", "item_id", "reference"),
                 "reference",
                 "stands twice for its item; give each dispute a reference of its own, or remove one row",
             ),
-            _rows(_nothing_credited_when_refused, "credited_amount", "is credited and refused; write accepted, or 0"),
+            row_check(_nothing_credited_when_refused, "credited_amount", "is credited and refused; write accepted, or 0"),
         ],
     ),
 )  # fmt: skip

@@ -56,6 +56,7 @@ def upgrade(url: str) -> list[str]:
                 if _revision(connection, history) != head(history):
                     applied += [history.prefix + revision for revision in _run_alembic(url, history)]
                 _ensure_analyst(connection, url, history.schema)
+            _keep_analyst_from_temporary_tables(connection)
     except psycopg.Error as error:
         raise StorageError(_explain(url, error)) from None
     return applied
@@ -145,6 +146,21 @@ def _ensure_analyst(connection: psycopg.Connection, url: str, schema: str) -> No
                 "PostgreSQL at %s: this role may not create %s, so analysts have no access yet; have an administrator"
                 " run: CREATE ROLE %s NOLOGIN", server, ANALYST, ANALYST,
             )  # fmt: skip
+
+
+def _keep_analyst_from_temporary_tables(connection: psycopg.Connection) -> None:
+    """PostgreSQL lets everyone make temporary tables, which fill the disk like any other: not in a database we own.
+
+    The owner keeps the right, whatever PUBLIC has. Another's database is the other's to decide.
+    """
+    everyone = connection.execute(
+        "SELECT EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) AS a"
+        " WHERE a.grantee = 0 AND a.privilege_type = 'TEMPORARY') AND pg_has_role(datdba, 'USAGE'), datname"
+        " FROM pg_database WHERE datname = current_database()"
+    ).fetchone()
+    if everyone is not None and everyone[0]:
+        connection.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(sql.Identifier(everyone[1])))
+        connection.commit()
 
 
 def _has_grants(connection: psycopg.Connection, schema: str) -> bool:

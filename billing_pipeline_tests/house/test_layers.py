@@ -79,6 +79,7 @@ def test_imports_point_one_way(path):
         ("sqlalchemy", ("storage/", "schemas/sql.py")),
         ("uvicorn", ("sandbox/server.py",)),
         ("smtplib", ("alerts/channels.py",)),
+        ("xlsxwriter", ("reports/",)),
     ],
 )
 def test_a_library_has_one_door(library, allowed):

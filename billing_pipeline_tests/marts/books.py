@@ -121,6 +121,7 @@ def _item(
         "item_id": item_id, "side": side, "service_id": name if side == "service" else None, "status": status,
         "reason_code": reason, "service_amount": expected, "invoice_amount": billed, "difference": difference,
         "currency": "EUR", "invoice_line_ids": lines, "invoice_id": lines[0].rpartition(":")[0] if lines else None,
+        "invoice_line_id": lines[0].rpartition(":")[2] if lines else None,
     }  # fmt: skip
 
 

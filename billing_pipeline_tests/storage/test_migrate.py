@@ -188,6 +188,8 @@ CHANGES = [
     "CREATE INDEX ON billing.invoices (total_ht)",
     "UPDATE billing.partition_loads SET state = 'x'",
     "SELECT * FROM billing.invoices FOR UPDATE",
+    "CREATE TEMP TABLE mine (x int)",
+    "CREATE TEMP VIEW mine AS SELECT 1",
 ]
 
 
@@ -258,3 +260,25 @@ def test_a_role_that_may_not_create_the_schema_is_told_what_it_lacks(server: Emb
         upgrade(empty_url.replace("postgres@", "nobody_special@", 1))
     with connect(empty_url, autocommit=True) as connection:
         connection.execute("DROP ROLE nobody_special")
+
+
+def test_temporary_tables_are_the_owners_alone_and_anothers_database_is_left_as_it_is(
+    server: EmbeddedServer, plain_owner: str
+) -> None:
+    may = "SELECT has_database_privilege(current_user, current_database(), 'TEMP')"
+    upgrade(plain_owner)
+    with connect(plain_owner) as connection:
+        assert connection.execute(may).fetchone() == (True,)
+        connection.execute("CREATE TEMP TABLE ours (x int)")
+    with connect(server.url_for("postgres"), autocommit=True) as administrator:
+        administrator.execute("DROP ROLE IF EXISTS a_guest")
+        administrator.execute("CREATE ROLE a_guest LOGIN")
+        # Back to how PostgreSQL makes a database, and owned by somebody else.
+        database = plain_owner.split("?")[0].rpartition("/")[2]
+        administrator.execute(sql.SQL("GRANT TEMPORARY ON DATABASE {} TO PUBLIC").format(sql.Identifier(database)))
+        administrator.execute(sql.SQL("ALTER DATABASE {} OWNER TO postgres").format(sql.Identifier(database)))
+    upgrade(plain_owner)
+    with connect(plain_owner.replace("plain_owner@", "a_guest@", 1)) as connection:
+        assert connection.execute(may).fetchone() == (True,)
+    with connect(server.url_for("postgres"), autocommit=True) as administrator:
+        administrator.execute("DROP ROLE a_guest")

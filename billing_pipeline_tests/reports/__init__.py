@@ -1,0 +1,1 @@
+"""The workbooks as a spreadsheet program opens them."""
