@@ -48,9 +48,12 @@ def _serve(config: BillingConfig, home: Path, port: int) -> int:
         "-h", "127.0.0.1", "-p", str(port),
     ]  # fmt: skip
     print(f"Dagster UI on http://127.0.0.1:{port} for {config.path}; Ctrl-C ends it", flush=True)
+    # Ended from outside, it takes its children with it as on Ctrl-C. A shell without job control starts what it puts in
+    # the background with SIGINT ignored, and Dagster's processes would then ignore both signals; a handler of ours is
+    # the default again in a child.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     with subprocess.Popen(command, env=environment) as process:
-        # Ended from outside, it takes its children with it as on Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return process.wait()
         except KeyboardInterrupt:

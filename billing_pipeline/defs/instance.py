@@ -18,6 +18,9 @@ storage:
       env: {STORAGE_URL}
 telemetry:
   enabled: false
+# No dialog that asks every new installation for an e-mail address.
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 4

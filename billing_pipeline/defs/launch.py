@@ -9,6 +9,7 @@ from typing import Literal
 
 import dagster as dg
 import psutil
+from dagster._core.utils import make_new_run_id
 
 from billing_pipeline.defs.jobs import COLLECT_GROUP, RECONCILE_GROUP
 from billing_pipeline.defs.partitions import partition_key
@@ -17,7 +18,9 @@ from billing_pipeline.periods import Period
 
 Phase = Literal["collect", "reconcile"]
 _GROUPS = {"collect": COLLECT_GROUP, "reconcile": RECONCILE_GROUP}
-HOST_TAG, PID_TAG, STARTED_TAG = "billing_pipeline/host", "billing_pipeline/pid", "billing_pipeline/process_started"
+# One tag, since the UI shows each on a line of its own in every list of runs: host, pid, when the process started, and
+# the run, because a run that is executed again carries the tags of the one it repeats.
+PROCESS_TAG = "billing_pipeline/process"
 COMMAND_TAG, ABANDONED_TAG = "billing_pipeline/command", "billing_pipeline/abandoned"
 
 
@@ -52,13 +55,15 @@ class Launcher:
         """Materialise one phase of one partition; never raises for a failure of the partition itself."""
         started = time.monotonic()
         ops = {"source_documents": {"config": {"from_raw": from_raw}}} if phase == "collect" else {}
+        run_id = make_new_run_id()
         result = self._job.execute_in_process(
             instance=self.instance,
+            run_id=run_id,
             partition_key=partition_key(operator_code, period),
             asset_selection=self._assets[phase],
             raise_on_error=False,
             run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={COMMAND_TAG: "run", "billing_pipeline/phase": phase, **process_tags()},
+            tags=command_tags(run_id, phase),
         )
         seconds = time.monotonic() - started
         materialized = frozenset(
@@ -70,42 +75,55 @@ class Launcher:
         return RunOutcome(result.run_id, seconds, materialized, failure, code)
 
 
-def process_tags() -> dict[str, str]:
-    """What identifies this process, for those who look later whether it is still alive."""
+def command_tags(run_id: str, phase: str) -> dict[str, str]:
+    """The tags of a run of the command line's."""
     return {
+        COMMAND_TAG: "run",
+        "billing_pipeline/phase": phase,
         # The daemon's run retries are for runs of its own; whoever typed this one decides about another.
         "dagster/max_retries": "0",
-        HOST_TAG: socket.gethostname(),
-        PID_TAG: str(os.getpid()),
-        STARTED_TAG: f"{psutil.Process().create_time():.2f}",
+        **process_tags(run_id),
     }
 
 
+def process_tags(run_id: str) -> dict[str, str]:
+    """What identifies the process a run is executed in, for those who look later whether it is still alive."""
+    started = f"{psutil.Process().create_time():.2f}"
+    return {PROCESS_TAG: f"{socket.gethostname()} {os.getpid()} {started} {run_id}"}
+
+
 def fail_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark command-line runs as failed whose process on this host is gone; nobody else watches over them."""
+    """Mark runs as failed whose process on this host is gone, and return their ids.
+
+    Nobody else does: Dagster 1.13 watches the processes of a code server only while that server lives and can reach its
+    storage, and those of the command line not at all.
+    """
     unfinished = dg.RunsFilter(
         statuses=[
             dg.DagsterRunStatus.STARTED,
             dg.DagsterRunStatus.STARTING,
             dg.DagsterRunStatus.NOT_STARTED,
             dg.DagsterRunStatus.CANCELING,
-        ],
-        tags={HOST_TAG: socket.gethostname()},
+        ]
     )
     abandoned = []
     for run in instance.get_runs(unfinished):
-        if not _alive(int(run.tags.get(PID_TAG, "0")), run.tags.get(STARTED_TAG, "")):
+        if _is_abandoned(run.run_id, run.tags.get(PROCESS_TAG, "")):
             instance.add_run_tags(run.run_id, {ABANDONED_TAG: "true"})
             instance.report_run_failed(run, "The process that ran it is gone; run the partition again.")
             abandoned.append(run.run_id)
     return abandoned
 
 
-def _alive(pid: int, started: str) -> bool:
-    try:
-        return f"{psutil.Process(pid).create_time():.2f}" == started
-    except psutil.Error:
+def _is_abandoned(run_id: str, tag: str) -> bool:
+    """Whether the tag is this run's own, of a process of this host, and that process is gone."""
+    host, pid, started, tagged = (tag.split(" ") + [""] * 4)[:4]
+    if (host, tagged) != (socket.gethostname(), run_id):
         return False
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
+    except psutil.Error:
+        return True
 
 
 def first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, int]:

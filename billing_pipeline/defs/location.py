@@ -36,6 +36,7 @@ def code_location(config: BillingConfig, *, marts: bool = True) -> dg.Definition
             schedules=[monthly_billing_schedule(job, config)],
             sensors=[
                 stale_periods_sensor(job),
+                abandoned_runs_sensor(),
                 delivered_files_sensor(job),
                 late_months_sensor(),
                 *alert_sensors(config),

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._core.utils import make_new_run_id
 from dagster_dbt import DagsterDbtTranslator, dbt_assets
 
 from billing_pipeline.config import BillingConfig
 from billing_pipeline.defs.jobs import MARTS_GROUP, MARTS_JOB, marts_job
-from billing_pipeline.defs.launch import COMMAND_TAG, first_failure, process_tags
+from billing_pipeline.defs.launch import command_tags, first_failure
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.errors import BillingError, MartsError
 from billing_pipeline.steps import marts
@@ -98,14 +99,16 @@ def make_marts_now(config: BillingConfig, instance: dg.DagsterInstance) -> None:
         jobs=[marts_job()],
         resources={"billing": BillingResource(config_path=str(config.path))},
     )
+    run_id = make_new_run_id()
     result = definitions.resolve_job_def(MARTS_JOB).execute_in_process(
         instance=instance,
+        run_id=run_id,
         raise_on_error=False,
         run_config={
             "ops": {"make_marts": {"config": {"tests": False}}},
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         },
-        tags={COMMAND_TAG: "run", "billing_pipeline/phase": MARTS_GROUP, **process_tags()},
+        tags=command_tags(run_id, MARTS_GROUP),
     )
     if not result.success:
         raise MartsError(first_failure(result)[0])

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from billing_pipeline.config import load_config
+from billing_pipeline.defs.launch import process_tags
 from billing_pipeline.steps.workspace import Workspace
 
 
@@ -22,6 +23,11 @@ class BillingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def config_file(self) -> Path:
         return Path(self.config_path)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Write on the run which process executes it, so that one that dies unseen is told as failed (sensors.py)."""
+        if context.run is not None and context.instance is not None:
+            context.instance.add_run_tags(context.run.run_id, process_tags(context.run.run_id))
 
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from billing_pipeline.defs.assets import RECONCILED
+from billing_pipeline.defs.launch import fail_abandoned_runs
 from billing_pipeline.defs.partitions import partition_key
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.periods import Period
@@ -13,6 +14,8 @@ from billing_pipeline.steps.reconcile import staleness
 
 # The ledger is a few rows per month; looking costs one connection and one query per operator.
 _EVERY_S = 300
+# The shortest Dagster knows; looking is one query.
+_ABANDONED_EVERY_S = 30
 
 
 def stale_periods_sensor(job: Any) -> dg.SensorDefinition:
@@ -48,3 +51,28 @@ def stale_periods_sensor(job: Any) -> dg.SensorDefinition:
             )
 
     return stale_periods
+
+
+def abandoned_runs_sensor() -> dg.SensorDefinition:
+    """Ends, in the records, runs whose process on this host was killed with nobody watching: with the code server, or
+    while the database was away. Otherwise they stay STARTED for `max_runtime_seconds` and their backfill waits as long.
+
+    Evaluated by the code server, which is where Dagster's default launcher executes runs.
+    """
+
+    @dg.sensor(
+        name="abandoned_runs",
+        minimum_interval_seconds=_ABANDONED_EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Mark runs as failed whose process is gone.",
+    )
+    def abandoned_runs(context: dg.SensorEvaluationContext, billing: BillingResource) -> dg.SkipReason:
+        abandoned = fail_abandoned_runs(context.instance)
+        if not abandoned:
+            return dg.SkipReason("Every run under way on this host has its process.")
+        with billing.workspace() as workspace:
+            for run_id in abandoned:
+                workspace.discard_scratch(run_id)
+        return dg.SkipReason(f"Marked as failed, their processes being gone: {', '.join(abandoned)}.")
+
+    return abandoned_runs

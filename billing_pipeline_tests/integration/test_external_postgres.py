@@ -1,80 +1,38 @@
 """PostgreSQL that somebody else runs: over TCP, with a password, as a role that is no superuser."""
 
-import os
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from billing_pipeline.storage import embedded
 from billing_pipeline_tests.pipeline import tables
-from billing_pipeline_tests.pipeline.places import Place, folder_for_a_server
+from billing_pipeline_tests.pipeline.places import Place
 from billing_pipeline_tests.pipeline.program import Ended, Program
 from billing_pipeline_tests.pipeline.rive import deliver, write_inputs
+from billing_pipeline_tests.pipeline.tcp_server import TcpServer
 
 PASSWORD = "p%40ss-canary-77"  # as it stands in the URL; the role's is p@ss-canary-77
 
 
-@dataclass
 class External:
-    """A server on a TCP port that asks for passwords, with a role `loader` that owns its database."""
+    """A server with a role `loader` that is no superuser and owns its databases."""
 
-    port: int
-    admin: str
+    def __init__(self, server: TcpServer) -> None:
+        self._server = server
+        self.port, self.admin = server.port, server.admin
 
     def url(self, database: str, password: str = PASSWORD) -> str:
         return f"postgresql://loader:{password}@127.0.0.1:{self.port}/{database}"
 
     def create(self, *databases: str) -> None:
-        with psycopg.connect(self.admin, autocommit=True) as connection:
-            for name in databases:
-                connection.execute(f"CREATE DATABASE {name} OWNER loader".encode())
+        self._server.create("loader", *databases)
 
 
 @pytest.fixture(scope="module")
 def external() -> Iterator[External]:
-    with folder_for_a_server() as folder:
-        running = embedded.start(folder)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        admin = running.url_for("postgres")
-        with psycopg.connect(admin, autocommit=True) as connection:
-            for statement in (
-                "ALTER SYSTEM SET listen_addresses = '127.0.0.1'",
-                f"ALTER SYSTEM SET port = {port}",
-                "CREATE ROLE loader LOGIN CREATEROLE CREATEDB PASSWORD 'p@ss-canary-77'",
-            ):
-                connection.execute(statement.encode())
-        embedded.stop(folder)
-        cluster = folder / "postgres" / "cluster"
-        rules = (cluster / "pg_hba.conf").read_text()
-        (cluster / "pg_hba.conf").write_text(f"host all all 127.0.0.1/32 scram-sha-256\n{rules}")
-        _pg_ctl(folder, "start", "-o", f"-c unix_socket_directories={cluster}")
-        try:
-            yield External(port, f"postgresql://postgres@/postgres?host={cluster}&port={port}")
-        finally:
-            _pg_ctl(folder, "stop", "-m", "fast")
-
-
-def _pg_ctl(folder: Path, *arguments: str) -> None:
-    """As the server's own user where we are root, as an administrator does."""
-    cluster = folder / "postgres" / "cluster"
-    command = [
-        str(embedded._binaries() / "pg_ctl"),
-        "-D",
-        str(cluster),
-        "-w",
-        "-l",
-        str(cluster / "log.txt"),
-        *arguments,
-    ]
-    account = {"user": cluster.owner(), "group": cluster.group(), "extra_groups": []} if os.geteuid() == 0 else {}
-    subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, **account)
+    with TcpServer.running("loader", "CREATEROLE CREATEDB", "p@ss-canary-77") as server:
+        yield External(server)
 
 
 @pytest.fixture

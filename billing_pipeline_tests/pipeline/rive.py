@@ -1,6 +1,7 @@
 """A small operator with a history: files that share invoice numbers, written by the tests that change them."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from billing_pipeline_tests.pipeline.places import Place
 
@@ -37,16 +38,27 @@ FILES: Mapping[str, Sequence[Line]] = {
 
 def write_inputs(place: Place) -> None:
     """The configuration and inventory; no file has been delivered yet."""
-    place.write("billing.yaml", CONFIGURATION)
-    place.write("services.csv", SERVICES)
-    (place.folder / "inbox" / "rive").mkdir(parents=True)
+    write_configuration(place.folder)
+
+
+def write_configuration(folder: Path, data: Path | None = None) -> None:
+    """The same into any folder; `data` is where data_dir lies if not beside it."""
+    (folder / "inbox" / "rive").mkdir(parents=True)
+    text = CONFIGURATION if data is None else CONFIGURATION.replace("./data", str(data))
+    (folder / "billing.yaml").write_text(text, encoding="utf-8")
+    (folder / "services.csv").write_text(SERVICES, encoding="utf-8")
+
+
+def charge_file(lines: Sequence[Line]) -> str:
+    """An R189 file of these lines."""
+    rows = [
+        f'{invoice};Invoice;EUR;{amount};{of};Monthly;{amount};"Abonnement; {service}";OFR-{service};12 rue de la Paix'
+        for invoice, service, amount, of in lines
+    ]
+    return "\n".join([HEADER, *rows, ""])
 
 
 def deliver(place: Place, month: str, lines: Sequence[Line] | None = None, suffix: str = "") -> None:
     """Put a charge file into the inbox, over the one of the same name."""
-    rows = [
-        f'{invoice};Invoice;EUR;{amount};{of};Monthly;{amount};"Abonnement; {service}";OFR-{service};12 rue de la Paix'
-        for invoice, service, amount, of in (FILES[month] if lines is None else lines)
-    ]
     name = f"inbox/rive/R189_RIVE_{month.replace('-', '')}{suffix}.csv"
-    place.write(name, "\n".join([HEADER, *rows, ""]))
+    place.write(name, charge_file(FILES[month] if lines is None else lines))
