@@ -21,6 +21,7 @@ from billing_pipeline.schemas.sql import INVOICE_DOCUMENTS
 from billing_pipeline.schemas.tables import BY_NAME, RECONCILIATION_SUMMARY
 from billing_pipeline.storage.connections import connect, server_name
 from billing_pipeline.storage.copying import copy_out
+from billing_pipeline.storage.foreign_locks import explain_lock
 from billing_pipeline.storage.keys import checked_operator, checked_period, file_name_part
 from billing_pipeline.storage.ledger import PartitionLoad, live_totals, select_loads
 from billing_pipeline.storage.parquet import ParquetStore
@@ -30,15 +31,20 @@ TABLES_BY_NAME: dict[str, Table] = {**BY_NAME, INVOICE_DOCUMENTS.name: INVOICE_D
 _LOCK_NAME = "billing_pipeline:operator:"
 # A full reload of a large operator takes minutes; a second run waits for it rather than fails.
 LOCK_WAIT_S = 1800
+# Somebody else's lock on a table of ours: no program of ours holds one that long.
+LOCK_TIMEOUT_S = 60
 
 
 class PartitionStore:
     """Every partition of every table, in the database at `url` and under `parquet`."""
 
-    def __init__(self, url: str, parquet: ParquetStore, *, lock_wait_s: int = LOCK_WAIT_S) -> None:
+    def __init__(
+        self, url: str, parquet: ParquetStore, *, lock_wait_s: int = LOCK_WAIT_S, lock_timeout_s: int = LOCK_TIMEOUT_S
+    ) -> None:
         self.url = url
         self.parquet = parquet
         self._lock_wait_s = lock_wait_s
+        self._lock_timeout_s = lock_timeout_s
 
     @contextmanager
     def replacing(self, operator: str, *, run_id: str, loaded_at: datetime) -> Iterator[PartitionWork]:
@@ -166,6 +172,8 @@ class PartitionStore:
         connection = connect(self.url, autocommit=True)
         try:
             yield connection
+        except psycopg.errors.LockNotAvailable:
+            raise StorageError(explain_lock(self.url)) from None
         except psycopg.Error as error:
             # Its detail may quote a row: not even a traceback shows it.
             raise StorageError(_explain(self.url, error)) from None
@@ -185,7 +193,7 @@ class PartitionStore:
                 raise StorageError(
                     f"{operator}: another run has held its partitions for {self._lock_wait_s} s; wait for it or end it"
                 ) from None
-            connection.execute("SELECT set_config('lock_timeout', '60s', false)")
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{self._lock_timeout_s}s",))
             yield connection
 
 

@@ -1,0 +1,137 @@
+"""A disk that runs full in the middle: one line says so, what was stored stays, and the next run makes it whole."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from billing_pipeline.storage import embedded
+from billing_pipeline_tests.faults.conftest import CORRECTED
+from billing_pipeline_tests.faults.small_disk import SmallDisk
+from billing_pipeline_tests.pipeline import tables
+from billing_pipeline_tests.pipeline.places import Place, folder_for_a_server
+from billing_pipeline_tests.pipeline.program import Ended, Program
+from billing_pipeline_tests.pipeline.rive import FILES, charge_file, deliver, write_configuration, write_inputs
+
+FULL = os.environ.get("BILLING_TEST_SWEEP") == "full"
+KIB = 1024
+# A run of this month writes some 100 KiB, so it ends for want of space in another place each time.
+LEFT = (0, 4 * KIB, 12 * KIB, 24 * KIB, 40 * KIB, 64 * KIB, 96 * KIB, 160 * KIB)
+SUBSET = (0, 40 * KIB)
+# With the server on it: what of its tables must grow, and what finds room in the pages it has, differs.
+LEFT_WITH_SERVER = (0, 64 * KIB, 256 * KIB, 1024 * KIB)
+NO_SPACE = "No space left on device"
+
+
+@pytest.fixture(scope="module")
+def corrected(new_place: Callable[[], Place]) -> Place:
+    """January is stored; then its file is corrected."""
+    place = new_place()
+    write_inputs(place)
+    deliver(place, "2024-01")
+    place.run("2024-01")
+    deliver(place, "2024-01", CORRECTED)
+    return place
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corrected: Place) -> tables.Stored:
+    place = corrected.copy()
+    place.run("2024-01")
+    return place.content()
+
+
+def _assert_told(ended: Ended) -> None:
+    assert ended.code == 1, f"exit code {ended.code}\n{ended.out}\n{ended.err}"
+    assert "Traceback" not in ended.out + ended.err
+    assert len(ended.errors) == 1, ended.errors
+    assert NO_SPACE in ended.err
+
+
+@pytest.mark.parametrize("left", LEFT if FULL else SUBSET, ids=lambda size: f"{size // KIB} KiB left")
+def test_a_full_data_dir_fails_the_run_and_the_next_one_is_whole(
+    corrected: Place, undisturbed: tables.Stored, left: int
+) -> None:
+    place = corrected.copy()
+    before = place.content()
+    with SmallDisk.mounted(place.folder / "data", 16) as disk:
+        disk.fill(left)
+        ended = place.command("run", "--period", "2024-01")
+        if ended.code != 0:
+            _assert_told(ended)
+            # Either the old month or, where only the files lag behind the commit, the new one.
+            after = place.content()
+            lines = ("invoices", "invoice_lines", "line_allocations", "rejected_rows")
+            assert any(all(after[name] == whole[name] for name in lines) for whole in (before, undisturbed))
+        disk.empty()
+        place.run("2024-01")
+        assert tables.changed(undisturbed, place.content()) == {}
+        assert tables.unlike_in_parquet(place.folder, place.stored()) == {}
+        assert tables.leftovers(place.folder) == []
+
+
+class Embedded:
+    """A folder whose server is the embedded one, all of it on a small disk."""
+
+    def __init__(self, folder: Path, program: Program) -> None:
+        self.folder = folder
+        self._program = program
+
+    def run(self, code: int | None = None) -> Ended:
+        ended = self._program.start("run", "--period", "2024-01", folder=self.folder).wait()
+        assert code in (None, ended.code), f"exit code {ended.code}\n{ended.out}\n{ended.err}"
+        return ended
+
+    def deliver(self, lines: "list[tuple[str, str, str, str]]") -> None:
+        (self.folder / "inbox/rive/R189_RIVE_202401.csv").write_text(charge_file(lines), encoding="utf-8", newline="")
+
+    def content(self) -> tables.Stored:
+        url = embedded.start(self.folder / "data").url_for("billing")
+        return tables.but_for_the_folder(tables.stored(url), self.folder)
+
+
+@pytest.fixture
+def with_server(program: Program) -> Iterator[tuple[Embedded, SmallDisk]]:
+    with folder_for_a_server() as above:
+        folder = above / "place"
+        write_configuration(folder)
+        with SmallDisk.mounted(folder / "data", 400) as disk:
+            try:
+                yield Embedded(folder, program), disk
+            finally:
+                embedded.stop(folder / "data")
+
+
+@pytest.mark.parametrize(
+    "left", LEFT_WITH_SERVER if FULL else LEFT_WITH_SERVER[:1], ids=lambda size: f"{size // KIB} KiB left"
+)
+def test_a_full_disk_under_the_server_too_fails_the_run_and_the_next_one_is_whole(
+    with_server: tuple[Embedded, SmallDisk], undisturbed: tables.Stored, left: int
+) -> None:
+    place, disk = with_server
+    place.deliver(list(FILES["2024-01"]))
+    place.run(code=0)
+    # Many lines, so that tables have to grow.
+    many = [(f"RI-{number}", "R1", "30.00", "2024-01") for number in range(4000)]
+    place.deliver(many)
+    before = place.content()
+    disk.fill(left)
+    ended = place.run()
+    assert ended.code == 1
+    assert "Traceback" not in ended.out + ended.err
+    assert any(NO_SPACE in line for line in ended.errors), ended.errors
+    disk.empty()
+    assert tables.changed(before, place.content()).keys() <= {"reconciliation_summary", "partition_loads"}
+    place.deliver(CORRECTED)
+    place.run(code=0)
+    after = place.content()
+    for name in ("invoices", "invoice_lines", "line_allocations", "reconciliation_items", "reconciliation_reasons"):
+        assert after[name] == undisturbed[name], name
+    assert tables.leftovers(place.folder) == []
+    with psycopg.connect(embedded.start(place.folder / "data").url_for("dagster")) as connection:
+        unfinished = connection.execute(
+            "SELECT count(*) FROM runs WHERE status NOT IN ('SUCCESS', 'FAILURE')"
+        ).fetchone()
+    assert unfinished == (0,)
