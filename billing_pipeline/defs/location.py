@@ -15,7 +15,7 @@ from billing_pipeline.defs.partitions import billing_partitions
 from billing_pipeline.defs.rebilling import rebilling_assets
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.defs.schedules import monthly_billing_schedule
-from billing_pipeline.defs.sensors import stale_periods_sensor
+from billing_pipeline.defs.sensors import abandoned_runs_sensor, stale_periods_sensor
 from billing_pipeline.errors import MartsError
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 # Two cores may be shared with everything else that is being tested.
-PATIENCE_S = 300
+PATIENCE_S = 600
 JOB_PAGE = "/locations/billing_pipeline/jobs/monthly_billing"
 _RUN_LINK = "a[starts-with(@href, '/runs/')]"
 
@@ -75,7 +75,7 @@ class DagsterUi:
     def wait_for_backfill(self, backfill: str) -> str:
         """The status it ends with."""
         self.open(f"{backfill}?tab=runs")
-        ended = re.compile(r"^(Completed|Success|Failed|Canceled)$")
+        ended = re.compile(r"^(Completed|Succeeded|Success|Failed|Canceled)$")
 
         def status() -> str | None:
             shown = self.page.get_by_text("Status", exact=True).first.locator("xpath=..").inner_text().splitlines()
