@@ -115,14 +115,21 @@ def test_the_images_and_versions_the_documents_name_are_those_of_the_project() -
 def test_kubernetes_runs_dagster_with_the_settings_of_compose() -> None:
     (values,) = [found for block in of("yaml") if "runLauncher" in (found := yaml.safe_load(block.text))]
     compose = yaml.safe_load((ROOT / "docker" / "dagster.yaml").read_text())
-    monitored = {re.sub(r"([A-Z])", lambda found: f"_{found[1].lower()}", key): value
-                 for key, value in values["dagsterDaemon"]["runMonitoring"].items()}  # fmt: skip
-    assert monitored == compose["run_monitoring"]
-    pools, runs = values["concurrency"]["pools"], values["concurrency"]["runs"]
-    assert {"default_limit": pools["defaultLimit"], "granularity": pools["granularity"]} == compose["concurrency"][
-        "pools"
-    ]
-    assert runs["maxConcurrentRuns"] == compose["concurrency"]["runs"]["max_concurrent_runs"]
+    daemon = values["dagsterDaemon"]
+    assert _as_in_dagster(daemon["runMonitoring"]) == compose["run_monitoring"]
+    assert _as_in_dagster(daemon["runRetries"]) == compose["run_retries"]
+    told = {name: value for name, value in values["concurrency"].items() if name != "enabled"}
+    assert _as_in_dagster(told) == compose["concurrency"]
     assert values["telemetry"] == compose["telemetry"]
     assert values["additionalInstanceConfig"]["nux"] == compose["nux"]
     assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
+
+
+def _as_in_dagster(value: object) -> object:
+    """The chart's camelCase keys as dagster.yaml has them; below a `value` Dagster's own spelling is camelCase."""
+    if isinstance(value, dict):
+        return {
+            re.sub(r"[A-Z]", lambda found: f"_{found[0].lower()}", key): one if key == "value" else _as_in_dagster(one)
+            for key, one in value.items()
+        }
+    return [_as_in_dagster(one) for one in value] if isinstance(value, list) else value

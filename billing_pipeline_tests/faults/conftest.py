@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,13 @@ class Deployment:
                 "SELECT run_id FROM runs WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')"
             ).fetchall()
         return [row[0] for row in rows]
+
+    def wait_until_quiet(self, timeout_s: float = 300) -> None:
+        """Until no run is under way or waiting, the daemon's own retries included."""
+        deadline = time.monotonic() + timeout_s
+        while runs := self.unfinished():
+            assert time.monotonic() < deadline, f"not ended within {timeout_s} s: {runs}"
+            time.sleep(0.5)
 
     def advisory_locks(self) -> int:
         with psycopg.connect(self.url) as connection:

@@ -52,8 +52,9 @@ def test_what_was_killed_comes_back_and_the_month_is_whole_after_the_next_run(
         deployment.halt.go_on()
         _bring_back(deployment, victim)
         # Its worker is gone, or has lost its database: nobody but the daemon's sensor may be left to say so.
-        assert webserver.wait(killed) == ("SUCCESS" if victim == "daemon" else "FAILURE")
+        assert webserver.wait(killed, 300) == ("SUCCESS" if victim == "daemon" else "FAILURE")
         assert webserver.wait(webserver.launch(*PARTITION)) == "SUCCESS", deployment.containers.said("code")
+    deployment.wait_until_quiet()
     assert_whole(deployment)
 
 
@@ -61,7 +62,8 @@ def test_two_runs_of_one_month_at_once_both_end_well(deployment: Deployment) -> 
     deployment.restore()
     with deployment.webserver() as webserver:
         runs = [webserver.launch(*PARTITION) for _ in range(2)]
-        assert [webserver.wait(run) for run in runs] == ["SUCCESS", "SUCCESS"]
+        assert [webserver.wait(run, 300) for run in runs] == ["SUCCESS", "SUCCESS"]
+    deployment.wait_until_quiet()
     assert_whole(deployment)
 
 
