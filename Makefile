@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 SPARK := $(VENV)/.spark
 DEMO ?= demo
 
-.PHONY: help demo dev test test-fast test-full bench lint format types clean lock setup setup-spark
+.PHONY: help demo dev docs test test-fast test-full bench lint format types clean lock setup setup-spark
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: $(READY) ## Run three operators x three periods on embedded parts
 
 dev: $(READY) ## Open the Dagster UI on the demo's data (http://127.0.0.1:3000)
 	@$(BIN)/billing-pipeline dev --demo $(DEMO)
+
+docs: $(READY) ## Show what the analysts' views hold, from the demo's database (http://127.0.0.1:8190)
+	@$(BIN)/billing-pipeline docs --config $(DEMO)/billing.yaml
 
 test: $(READY) ## Run the tests
 	@$(BIN)/pytest -n 2 --dist loadfile

@@ -135,6 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.formatter_class = argparse.RawDescriptionHelpFormatter
     sandbox.epilog = f"faults, and how often each happens unless said otherwise:\n{list_faults()}"
 
+    docs = add("docs", "Serve the documentation of the analysts' views on 127.0.0.1.", _docs)
+    docs.add_argument("--port", type=_port, default=8190, metavar="N", help="default 8190; 0 takes a free one")
+
     demo = add("demo", "Run three operators x three periods on embedded parts.", _demo)
     demo.add_argument("--folder", type=Path, default=Path("demo"), metavar="DIR", help="default ./demo")
 
@@ -238,6 +241,13 @@ def _sandbox(options: argparse.Namespace) -> int:
     from billing_pipeline.commands.demo import serve_sandbox
 
     return serve_sandbox(port=options.port, scale=options.scale, faults=options.fault)
+
+
+def _docs(options: argparse.Namespace) -> int:
+    path = _config_path(options)
+    from billing_pipeline.commands.docs import docs
+
+    return docs(path, port=options.port)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -90,6 +90,7 @@ def _print_whereabouts(config: BillingConfig, folder: Path) -> None:
             print("  " + " | ".join("–" if cell is None else str(cell) for cell in row))
     print(f"\nParquet   {config.storage.data_dir / 'parquet'}")
     print(f"database  {url}")
+    print(f"dispute   billing-pipeline export --config {config.path} --period {PERIODS[0]}")
     print(f"UI        make dev, or: billing-pipeline dev --demo {folder}  (then open http://127.0.0.1:3000)")
 
 

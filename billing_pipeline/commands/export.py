@@ -4,7 +4,6 @@ import sys
 
 from billing_pipeline.commands.requests import Request
 from billing_pipeline.config import Operator
-from billing_pipeline.errors import MartsError
 from billing_pipeline.periods import Period
 from billing_pipeline.reports.dispute import write_workbooks
 from billing_pipeline.reports.dispute_rows import DisputeRows
@@ -20,20 +19,13 @@ def export(request: Request) -> int:
     """Write under data_dir/exports/<period>; 3 where a month has no verdicts, while the others are written."""
     code = EXIT_COMPLETE
     with Workspace.open(request.config) as workspace:
-        _make_views(workspace)
+        # The workbooks show what analysts see.
+        marts.ensure_made(workspace)
         for period in request.periods:
             for operator in request.operators:
                 if not _export(workspace, operator, period):
                     code = EXIT_INCOMPLETE
     return code
-
-
-def _make_views(workspace: Workspace) -> None:
-    """The workbooks show what analysts see: the views are made first where they are absent or of another release."""
-    if marts.needed(workspace):
-        failure = marts.make(workspace).failure
-        if failure is not None:
-            raise MartsError(f"marts: {failure}")
 
 
 def _export(workspace: Workspace, operator: Operator, period: Period) -> bool:

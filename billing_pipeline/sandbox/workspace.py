@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from billing_pipeline.sandbox.access import DEMO_SECRETS, INVOICING_KEY, NETWO_KEY, ORANGE_ID, ORANGE_KEY, ORANGE_SECRET
+from billing_pipeline.sandbox.claims import DISPUTE_COLUMNS, PAYMENT_COLUMNS, disputes, payments
 from billing_pipeline.sandbox.operators import SandboxOperator
 from billing_pipeline.sandbox.places import FIRMS
 from billing_pipeline.sandbox.r189_rows import r189_rows
@@ -53,6 +54,8 @@ def workspace_files(reseller: Reseller, base_url: str) -> Iterator[tuple[str, by
         (due.service_id, str(due.period), f"{due.amount:f}", due.description) for due in reseller.expected_charges
     )
     yield "expected_charges.csv", _csv(("service_id", "period", "amount_ht", "description"), expected)
+    yield "payments.csv", _csv(PAYMENT_COLUMNS, payments(reseller))
+    yield "disputes.csv", _csv(DISPUTE_COLUMNS, disputes(reseller))
     yield "customers.csv", _csv(_CUSTOMER_COLUMNS, _customer_rows(services))
     for operator in reseller.operators:
         if operator.source == "r189_files":
@@ -99,6 +102,8 @@ services:
   inventory: ./services.csv
   prices: ./service_prices.csv
   expected_charges: ./expected_charges.csv
+  payments: ./payments.csv
+  disputes: ./disputes.csv
 operators:
 {operators}rebilling:
   type: customer_invoicing

@@ -116,6 +116,33 @@ def make(
     return outcome
 
 
+def ensure_made(workspace: Workspace) -> None:
+    """The views as this release has them, made first where they are not. MartsError when that fails."""
+    if needed(workspace):
+        failure = make(workspace).failure
+        if failure is not None:
+            raise MartsError(f"marts: {failure}")
+
+
+def make_docs(workspace: Workspace) -> Path:
+    """dbt's documentation of the views, one self-contained page under data_dir/dbt/docs. MartsError when dbt fails."""
+    url, data_dir = workspace.databases.billing, workspace.config.storage.data_dir
+    folder = project_folder()
+    target = _kept(data_dir, project_digest(folder)).with_name("docs.run")
+    page = target.with_name("docs") / "index.html"
+    environment = _connection_environment(schema.connection_settings(url))
+    with _naming_the_folder(data_dir), _locked(data_dir):
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        said, code = _call(folder, target, ["docs", "generate", "--static"], environment)
+        if code != 0:
+            raise MartsError(f"dbt docs: {_last_error(said, environment)}; see {target / 'dbt.log'}")
+        page.parent.mkdir(exist_ok=True)
+        (target / "static_index.html").replace(page)
+        shutil.rmtree(target, ignore_errors=True)
+    return page
+
+
 def manifest_path(data_dir: Path) -> Path:
     """dbt's manifest of the project, parsed once per project and kept under data_dir/dbt; contacts no database."""
     folder = project_folder()

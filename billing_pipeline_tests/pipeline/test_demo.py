@@ -33,7 +33,7 @@ class Demo:
 
     def __init__(self, folder: Path, program: Program) -> None:
         self.folder = folder
-        self._program = program
+        self.program = program
         self.first: Ended = cold("demo", "--folder", str(folder), folder=folder.parent)
         self.stored = self.tables() if self.first.code == 0 else {}
         self.files = tables.parquet_files(folder)
@@ -43,7 +43,7 @@ class Demo:
         return embedded.start(self.folder / "data").url_for("billing")
 
     def again(self) -> Ended:
-        return self._program.start("demo", "--folder", str(self.folder), folder=self.folder.parent).wait()
+        return self.program.start("demo", "--folder", str(self.folder), folder=self.folder.parent).wait()
 
     def tables(self) -> Stored:
         return tables.stored(self.url)
@@ -279,6 +279,34 @@ def test_a_second_demo_asks_the_operators_again_and_changes_no_row(demo: Demo) -
     assert int(answered[0].split()[3]) > 20
     assert tables.changed(demo.stored, demo.tables()) == {}
     assert tables.parquet_files(demo.folder) == demo.files
+
+
+def test_the_demo_shows_claims_in_every_state_and_none_twice(demo: Demo) -> None:
+    found = demo.rows(
+        "SELECT claim_state, claim_basis, is_estimated, count(*) AS items, sum(amount) AS amount,"
+        " sum(credited_amount) AS credited, sum(amount_left) AS amount_left, sum(amount_to_claim) AS to_claim"
+        " FROM billing_marts.fct_recoverable GROUP BY 1, 2, 3"
+    )
+    assert {row["claim_state"] for row in found} == {"to_claim", "claimed", "credit_awaited", "refused", "settled"}
+    # The last month is not paid yet: its deadlines are counted from its invoices.
+    assert {(row["claim_basis"], row["is_estimated"]) for row in found} >= {("payment", False), ("invoice_date", True)}
+    for row in found:
+        assert row["amount"] - row["credited"] == row["amount_left"]
+        assert row["to_claim"] == (row["amount_left"] if row["claim_state"] == "to_claim" else 0)
+    assert demo.rows("SELECT item_id FROM billing_marts.fct_disputes WHERE NOT has_verdict") == []
+
+
+def test_the_demos_month_is_exported_for_every_operator(demo: Demo) -> None:
+    ended = demo.program.start(
+        "export", "--config", str(demo.folder / "billing.yaml"), "--period", "2024-01", folder=demo.folder.parent
+    ).wait()
+    assert (ended.code, ended.errors) == (0, [])
+    books = sorted(path.name for path in (demo.folder / "data/exports/2024-01").iterdir())
+    assert books == [
+        f"{operator}_2024-01_{kind}.xlsx"
+        for operator in ("AXIONE", "ORANGE", "SFR")
+        for kind in ("dossier_interne", "reclamation")
+    ]
 
 
 def _spread(names: list[str]) -> Iterator[list[tuple[str, str, str]]]:

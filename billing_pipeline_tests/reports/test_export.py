@@ -1,6 +1,7 @@
 """`export` as a user runs it, and the workbooks as a spreadsheet program opens them."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,11 +13,17 @@ from typing import Any
 
 import openpyxl
 import pytest
+import yaml
 
+import billing_pipeline
 from billing_pipeline.errors import IdentityViolation
+from billing_pipeline.normalize.inventory_rules import DISPUTE_STATUSES
 from billing_pipeline.periods import Period
+from billing_pipeline.reports import words
 from billing_pipeline.reports.dispute import write_workbooks
 from billing_pipeline.reports.dispute_rows import DisputeRows
+from billing_pipeline.schemas.tables import BY_NAME
+from billing_pipeline.steps import marts
 from billing_pipeline.storage.snapshot import snapshot
 from billing_pipeline_tests.marts.conftest import Office
 
@@ -236,3 +243,26 @@ def test_verdicts_that_do_not_add_up_to_the_summary_are_not_exported(made: Offic
         with pytest.raises(IdentityViolation, match="do not add up"):
             write_workbooks(rows, summary, operator="SFR", period=Period(2024, 1), folder=folder)
     assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+def test_every_code_of_the_pipeline_has_its_french_word() -> None:
+    package = Path(billing_pipeline.__file__).parent
+    source = "".join(path.read_text() for path in (package / "reconciliation").glob("*.py"))
+    assert {code for code in words.REASONS if f'"{code}"' not in source} == set()
+    listed = re.findall(r"[A-Z][A-Z_]{4,}", BY_NAME["invoice_findings"].column("code").meaning)
+    assert set(words.FINDINGS) == set(listed)
+    statuses = re.findall(r"[A-Z]{5,}", BY_NAME["reconciliation_items"].column("status").meaning)
+    assert set(words.STATUSES) == set(statuses)
+    assert set(words.DISPUTES) == set(DISPUTE_STATUSES)
+    project = yaml.safe_load((marts.project_folder() / "models/marts/_marts.yml").read_text())
+    values = {
+        (model["name"], column["name"]): test["accepted_values"]["arguments"]["values"]
+        for model in project["models"]
+        for column in model["columns"]
+        for test in column.get("data_tests", ())
+        if isinstance(test, dict) and "accepted_values" in test
+    }
+    assert list(words.CLAIMS) == values["fct_recoverable", "claim_state"]
+    assert list(words.BASES) == values["fct_recoverable", "claim_basis"]
+    assert list(words.FAULTS) == values["fct_recoverable", "side_at_fault"]
+    assert set(words.MARGINS) == set(values["fct_margin", "margin_state"])

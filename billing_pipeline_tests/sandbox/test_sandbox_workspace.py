@@ -14,6 +14,7 @@ from billing_pipeline.config import (
     environment_names,
     load_config,
 )
+from billing_pipeline.normalize.claims import parse_claims, read_claim_files
 from billing_pipeline.normalize.customers import read_customers
 from billing_pipeline.sandbox.access import DEMO_SECRETS
 from billing_pipeline.sandbox.reseller import Reseller, generate_reseller
@@ -149,3 +150,24 @@ def test_no_customer_is_invoiced_in_two_currencies(tmp_path: Path, reseller: Res
         currencies.setdefault(row["customer_id"], set()).add(row["currency"])
     assert max(map(len, currencies.values())) == 1
     assert len({currency for found in currencies.values() for currency in found}) > 1
+
+
+def test_what_was_paid_and_disputed_is_valid_and_about_what_was_billed(tmp_path: Path, reseller: Reseller) -> None:
+    config = load_config(write_workspace(tmp_path, reseller, URL))
+    claims = parse_claims(read_claim_files(config.services), OPERATORS)
+    assert claims.warnings == ()
+    paid = {(row["operator_code"], row["invoice_id"]) for row in claims.payments.to_pylist()}
+    billed = {
+        (code, invoice.invoice_id): (str(period), invoice.document_type)
+        for (code, period), invoices in reseller.invoices.items()
+        for invoice in invoices
+    }
+    assert {billed[invoice] for invoice in paid} == {("2024-01", "invoice"), ("2024-02", "invoice")}
+    overcharges = {(one.operator_code, str(one.period), one.subject): one.difference for one in reseller.injected}
+    disputes = claims.disputes.to_pylist()
+    assert {row["operator_code"] for row in disputes} == set(OPERATORS)
+    assert {row["status"] for row in disputes} == {"sent", "accepted", "refused"}
+    for row in disputes:
+        difference = overcharges[row["operator_code"], row["period"], row["item_id"]]
+        assert difference is not None
+        assert 0 <= row["credited_amount"] <= difference
