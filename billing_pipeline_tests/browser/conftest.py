@@ -26,7 +26,7 @@ from billing_pipeline_tests.pipeline.program import environment
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # A container has no user namespaces for the sandbox, and no graphics; nothing but our pages is fetched.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-START_S = 180
+START_S = 600
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ def _wait_for(url: str, process: "subprocess.Popen[bytes]", said: Path) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """As a service manager does; it takes webserver, daemon and code server with it."""
+    """As a service manager does; it takes webserver, daemon and code server with it, once the runs under way have ended."""
     started = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.terminate()
-    _, alive = psutil.wait_procs(started, timeout=90)
+    _, alive = psutil.wait_procs(started, timeout=300)
     for left in alive:
         left.kill()
-    assert not alive, f"90 s after SIGTERM to `dev` there still are {alive}"
+    assert not alive, f"300 s after SIGTERM to `dev` there still are {alive}"

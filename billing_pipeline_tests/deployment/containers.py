@@ -27,7 +27,7 @@ ROOT = Path(billing_pipeline.__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PASSWORD = "compose-canary-77"
-HEALTHY_S = 120
+HEALTHY_S = 300
 _VARIABLE = re.compile(r"\$\{(\w+)(?::[?-][^}]*)?\}")
 
 

@@ -52,6 +52,8 @@ def _become(request: dict[str, Any]) -> None:
     sys.argv = ["billing-pipeline", *request["arguments"]]
     if request["point"]:
         importlib.import_module("billing_pipeline_tests.pipeline.dying").install(request["point"])
+    if "BILLING_TEST_HALT" in os.environ:
+        importlib.import_module("billing_pipeline_tests.faults.halting").install_from_environment()
 
 
 if __name__ == "__main__":
