@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from billing_pipeline.commands.alerts import tell_of_run, telling_of_failure
 from billing_pipeline.commands.marts import make_marts
 from billing_pipeline.commands.requests import Request
 from billing_pipeline.config import BillingConfig, Operator
 from billing_pipeline.defs.instance import open_instance, prepare_home
-from billing_pipeline.defs.launch import Launcher, Phase, fail_abandoned_runs
+from billing_pipeline.defs.launch import Launcher, Phase, fail_abandoned_runs, has_ended
 from billing_pipeline.defs.location import code_location
 from billing_pipeline.errors import UserError
 from billing_pipeline.normalize.claims import parse_claims, read_claim_files
@@ -24,7 +25,7 @@ from billing_pipeline.steps.collect import (
     source_warnings,
 )
 from billing_pipeline.steps.reconcile import stale_periods
-from billing_pipeline.steps.workspace import Workspace
+from billing_pipeline.steps.workspace import Workspace, discard_scratch
 
 EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
 Partition = tuple[Operator, Period]
@@ -61,8 +62,8 @@ def _run(request: Request, from_raw: bool, refresh_stale: bool) -> int:
     with Workspace.open(config) as workspace:
         home = prepare_home(config, workspace.databases)
         with open_instance(home) as instance:
-            for run_id in fail_abandoned_runs(instance):
-                workspace.discard_scratch(run_id)
+            fail_abandoned_runs(instance)
+            discard_scratch(config, partial(has_ended, instance))
             launcher = Launcher(code_location(config, marts=False), instance)
             return _run_partitions(workspace, launcher, request.operators, request.periods, from_raw, refresh_stale)
 

@@ -115,6 +115,12 @@ def fail_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
     return abandoned
 
 
+def has_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether this instance knows the run, and as one that is over."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished
+
+
 def _is_abandoned(run_id: str, tag: str) -> bool:
     """Whether the tag is this run's own, of a process of this host, and that process is gone."""
     host, pid, started, tagged = (tag.split(" ") + [""] * 4)[:4]

@@ -1,16 +1,19 @@
 """What starts runs when something has happened; when the calendar says so is schedules.py's."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
+from billing_pipeline.config import load_config
 from billing_pipeline.defs.assets import RECONCILED
-from billing_pipeline.defs.launch import fail_abandoned_runs
+from billing_pipeline.defs.launch import fail_abandoned_runs, has_ended
 from billing_pipeline.defs.partitions import partition_key
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.periods import Period
 from billing_pipeline.steps.reconcile import staleness
+from billing_pipeline.steps.workspace import discard_scratch
 
 # The ledger is a few rows per month; looking costs one connection and one query per operator.
 _EVERY_S = 300
@@ -56,6 +59,7 @@ def stale_periods_sensor(job: Any) -> dg.SensorDefinition:
 def abandoned_runs_sensor() -> dg.SensorDefinition:
     """Ends, in the records, runs whose process on this host was killed with nobody watching: with the code server, or
     while the database was away. Otherwise they stay STARTED for `max_runtime_seconds` and their backfill waits as long.
+    Also removes what killed runs left in scratch, whoever has noticed their end.
 
     Evaluated by the code server, which is where Dagster's default launcher executes runs.
     """
@@ -68,11 +72,9 @@ def abandoned_runs_sensor() -> dg.SensorDefinition:
     )
     def abandoned_runs(context: dg.SensorEvaluationContext, billing: BillingResource) -> dg.SkipReason:
         abandoned = fail_abandoned_runs(context.instance)
+        discard_scratch(load_config(billing.config_file), partial(has_ended, context.instance))
         if not abandoned:
             return dg.SkipReason("Every run under way on this host has its process.")
-        with billing.workspace() as workspace:
-            for run_id in abandoned:
-                workspace.discard_scratch(run_id)
         return dg.SkipReason(f"Marked as failed, their processes being gone: {', '.join(abandoned)}.")
 
     return abandoned_runs

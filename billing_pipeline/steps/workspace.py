@@ -1,7 +1,7 @@
 """What a step works with: the configuration and the open stores. No step's logic."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from billing_pipeline.storage.parquet import ParquetStore
 from billing_pipeline.storage.partitions import PartitionStore
 from billing_pipeline.storage.raw import RawStore
 from billing_pipeline.storage.servers import Databases, connect_databases
+
+_RUN_ID_LENGTH = 36  # a UUID
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,18 @@ class Workspace:
     @property
     def scratch(self) -> Path:
         """Where steps keep what they need only while they run."""
-        return self.config.storage.data_dir / "scratch"
+        return scratch_folder(self.config)
 
-    def discard_scratch(self, run_id: str) -> None:
-        """Remove what a run whose process is gone kept there; a run that ends in order does so itself."""
-        for folder in self.scratch.glob(f"{run_id}*"):
+
+def scratch_folder(config: BillingConfig) -> Path:
+    """Where every run has folders of its own, named by its id and what comes behind; one that ends in order removes them."""
+    return config.storage.data_dir / "scratch"
+
+
+def discard_scratch(config: BillingConfig, ended: Callable[[str], bool]) -> None:
+    """Remove what runs that have `ended` (asked by run id) left behind, their processes having been killed."""
+    for folder in scratch_folder(config).glob("*"):
+        if ended(folder.name[:_RUN_ID_LENGTH]):
             rmtree(folder, ignore_errors=True)
 
 

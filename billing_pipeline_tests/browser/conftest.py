@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from billing_pipeline_tests.browser.dagster_ui import DagsterUi
 from billing_pipeline_tests.needed import needed
@@ -27,6 +27,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 # A container has no user namespaces for the sandbox, and no graphics; nothing but our pages is fetched.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_S = 600
+PATIENCE_MS = 120_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def ui(browser: Browser, dev: Dev, request: pytest.FixtureRequest, tmp_path: Pat
     kept = Path(os.environ.get("BILLING_TEST_ARTIFACTS") or tmp_path) / request.node.name
     kept.mkdir(parents=True, exist_ok=True)
     context = browser.new_context(viewport={"width": 1600, "height": 1000})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     used = DagsterUi(context.new_page(), dev.base_url, kept)
     yield used
     # Also after a failure: it shows what was there instead.

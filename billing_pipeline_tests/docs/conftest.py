@@ -1,5 +1,6 @@
 """A checkout as a reader has it after `make demo`: the documents' commands find there what they name."""
 
+import csv
 import os
 import re
 import subprocess
@@ -94,13 +95,14 @@ class _Ending(subprocess.Popen[bytes]):
 def _change_a_price(checkout: Checkout) -> None:
     """So that verdicts have a history: nothing else is lost with the database and not found in the documents."""
     inventory = checkout.folder / "demo" / "services.csv"
-    head, *rows = inventory.read_text(encoding="utf-8").splitlines()
-    price = head.split(",").index("monthly_price_ht")
-    changed = next(index for index, row in enumerate(rows) if ",AXIONE," in row and row.split(",")[8] == "")
-    cells = rows[changed].split(",")
-    cells[price] = "999.00"
-    rows[changed] = ",".join(cells)
-    inventory.write_text("\n".join([head, *rows, ""]), encoding="utf-8")
+    with inventory.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    changed = next(row for row in rows if row["operator_code"] == "AXIONE" and not row["terminated_on"])
+    changed["monthly_price_ht"] = "999.00"
+    with inventory.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
     months = " ".join(f"--period 2024-0{number}" for number in (1, 2, 3))
     done = checkout.shell(f".venv/bin/billing-pipeline run --from-raw --operator AXIONE {months}")
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(900)
 SHELL = of("sh", "bash", "shell", "console")
 # Run until they are interrupted; a reader sees where they listen.
 FOREGROUND = re.compile(r"billing-pipeline (serve|dev|sandbox)\b|^make dev\b", re.MULTILINE)
+HISTORY = "SELECT operator_code, period, item_id, changed_at FROM billing.reconciliation_history ORDER BY 1, 2, 3, 4"
 KNOWN_LANGUAGES = {"sh", "sql", "yaml", "dockerfile", ""}
 
 
@@ -94,9 +95,7 @@ def test_a_restored_backup_is_what_was_backed_up(checkout: Checkout) -> None:
         url = checkout.database(name)
         contents.append(tables.but_for_the_folder(tables.stored(url), checkout.folder / name))
         with psycopg.connect(url) as connection:
-            histories.append(
-                connection.execute("SELECT * FROM billing.reconciliation_history ORDER BY 1, 2, 3, 4").fetchall()
-            )
+            histories.append(connection.execute(HISTORY).fetchall())
     assert histories[0], "the demo has no history; nothing is proved"
     assert histories[0] == histories[1]
     told = tables.changed(*contents)

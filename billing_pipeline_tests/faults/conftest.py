@@ -77,10 +77,10 @@ class Deployment:
         return [row[0] for row in rows]
 
     def wait_until_quiet(self, timeout_s: float = 300) -> None:
-        """Until no run is under way or waiting, the daemon's own retries included."""
+        """Until no run is under way or waiting, the daemon's own retries included, and its sensor has tidied up."""
         deadline = time.monotonic() + timeout_s
-        while runs := self.unfinished():
-            assert time.monotonic() < deadline, f"not ended within {timeout_s} s: {runs}"
+        while left := [*self.unfinished(), *tables.leftovers(self.folder)]:
+            assert time.monotonic() < deadline, f"still there after {timeout_s} s: {left}"
             time.sleep(0.5)
 
     def advisory_locks(self) -> int:

@@ -21,6 +21,7 @@ LEFT = (0, 4 * KIB, 12 * KIB, 24 * KIB, 40 * KIB, 64 * KIB, 96 * KIB, 160 * KIB)
 SUBSET = (0, 40 * KIB)
 # With the server on it: what of its tables must grow, and what finds room in the pages it has, differs.
 LEFT_WITH_SERVER = (0, 64 * KIB, 256 * KIB, 1024 * KIB)
+pytestmark = pytest.mark.timeout(900)
 NO_SPACE = "No space left on device"
 
 

@@ -24,7 +24,7 @@ PHASES = {
     "renaming": "committed_without_parquet",
     "reconciling": "reconciled_without_commit",
 }
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
