@@ -4,7 +4,7 @@ Distinct cells of a column are cast once and taken by their codes. A cell that c
 Unreadable; which rows that rejects, and every rule between cells, is rules.py's and reader.py's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from billing_pipeline.config import ChargeType, DocumentType
 from billing_pipeline.r189 import number_styles as numbers
 from billing_pipeline.r189.blocks import Piece
 from billing_pipeline.r189.date_styles import DATE_WORDS, MONTH_WORDS, read_date, read_month
-from billing_pipeline.r189.detect import TAX_RATE
+from billing_pipeline.r189.detect import INVOICE_NUMBER, TAX_RATE
 from billing_pipeline.r189.profile import FileProfile
 from billing_pipeline.r189.rejections import shown
 from billing_pipeline.r189.vocabulary import Vocabulary
@@ -28,11 +28,9 @@ from billing_pipeline.schemas.r189 import R189_COLUMNS, R189Column
 
 DOCUMENT_TYPE, FREQUENCY = "Document type", "Frequency"
 CURRENCIES = ("Charge Currency", "Invoicing Currency")
-CODED = tuple(
-    column.header
-    for column in R189_COLUMNS
-    if column.kind is not Kind.TEXT or column.header in (DOCUMENT_TYPE, FREQUENCY, *CURRENCIES)
-)
+# Read as dictionary arrays: what is cast or looked up cell by cell, once per distinct cell.
+_CODED_TEXTS = (INVOICE_NUMBER, DOCUMENT_TYPE, FREQUENCY, *CURRENCIES)
+_CODED = frozenset(one.header for one in R189_COLUMNS if one.kind is not Kind.TEXT or one.header in _CODED_TEXTS)
 _FRACTION_DECIMALS = numbers.MONEY_DECIMALS + 2  # 0.055 is 5.5 percent
 # The first byte of every white space character of UTF-8: only such cells can be blank.
 _SPACE_LEADS = np.frombuffer(b"\t\n\v\f\r\x1c\x1d\x1e\x1f \xc2\xe1\xe2\xe3", np.uint8)
@@ -61,6 +59,16 @@ class TypedPiece:
     charge_type: pa.Array
     taxable_stated: pa.Array
     unreadable: list[Unreadable]
+
+
+def coded_headers(columns: Iterable[str]) -> list[str]:
+    """Those of a file's columns that `CellReader` takes as dictionary arrays."""
+    return [header for header in columns if header in _CODED]
+
+
+def plain_headers(columns: Iterable[str]) -> list[str]:
+    """The others."""
+    return [header for header in columns if header not in _CODED]
 
 
 class CellReader:

@@ -6,7 +6,7 @@ rule in votes.py. What the operator's profile pins is not voted on. The outcome 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from billing_pipeline.schemas.columns import Kind
 from billing_pipeline.schemas.r189 import BY_HEADER
 
 TAX_RATE = "Tax rate"
-_INVOICE_NUMBER = "Invoice number"
+INVOICE_NUMBER = "Invoice number"
 _NUMBER_KINDS = (Kind.DECIMAL, Kind.RATE)
 
 
@@ -68,33 +68,40 @@ def _survey(
     path: Path, pinned: Profile, name: str, sha256: str | None, encoding: str, not_utf8_at: int | None = None
 ) -> Survey:
     opened = open_file(path, name, encoding, checked=pinned.encoding is None, hashed=sha256 is None)
-    ballot = _Ballot(pinned, opened.header.columns)
+    ballot = Ballot(pinned, opened.header.columns)
     reader = BlockReader(
-        opened.header, opened.newline, name, coded=[*ballot.headers, _INVOICE_NUMBER], plain=(),
+        opened.header, opened.newline, name, coded=[*ballot.headers, INVOICE_NUMBER], plain=(),
         check_utf8=pinned.encoding == UTF8, replaced=encoding == WINDOWS_1252,
     )  # fmt: skip
-    watch = _Watch(opened, name, not_utf8_at)
+    watch = Watch(opened, name, not_utf8_at)
     invoices: Counter[str] = Counter()
     for piece in ahead(reader.pieces(watch.blocks())):
         ballot.add(piece)
-        _count_invoices(invoices, piece)
-    styles, origins = ballot.decide(name)
+        count_invoices(invoices, piece)
+    profile = profile_of(opened, encoding, pinned, ballot.decide(name), accented=watch.accented)
+    return Survey(profile, sha256 or opened.received.sha256, reader.rows_seen, invoices, reader.cut)
+
+
+def profile_of(
+    opened: OpenedFile, encoding: str, pinned: Profile, decided: tuple["Styles", dict[str, Origin]], *, accented: bool
+) -> FileProfile:
+    """The profile of an opened file in `encoding`, its styles as a ballot `decided`; `accented`: not all is ASCII."""
+    styles, origins = decided
     if pinned.encoding is not None:
         origins["encoding"] = Origin.PINNED
     else:
-        origins["encoding"] = Origin.DETECTED if watch.accented or opened.bom else Origin.IRRELEVANT
+        origins["encoding"] = Origin.DETECTED if accented or opened.bom else Origin.IRRELEVANT
     header = opened.header
-    profile = FileProfile(
+    return FileProfile(
         encoding=encoding, bom=opened.bom, newline=newline_name(opened.newline), decimal=styles.decimal,
         date_format=styles.date_format, charge_month_format=styles.charge_month_format, tax_rate=styles.tax_rate,
         width=header.width, columns=header.columns, absent=header.absent, extra=header.extra, origins=origins,
     )  # fmt: skip
-    return Survey(profile, sha256 or opened.received.sha256, reader.rows_seen, invoices, reader.cut)
 
 
-def _count_invoices(invoices: Counter[str], piece: Piece) -> None:
+def count_invoices(invoices: Counter[str], piece: Piece) -> None:
     """Every record with all its fields has an invoice number that can be told, whatever else it breaks."""
-    coded = piece.cells.column(_INVOICE_NUMBER)
+    coded = piece.cells.column(INVOICE_NUMBER)
     if len(coded):
         numbers = pc.utf8_trim_whitespace(coded.dictionary).to_pylist()
         counts = np.bincount(coded.indices.drop_null().to_numpy(), minlength=len(numbers))
@@ -106,7 +113,7 @@ def _count_invoices(invoices: Counter[str], piece: Piece) -> None:
             invoices[fault.text.invoice_number] += 1
 
 
-class _Watch:
+class Watch:
     """The blocks as they pass: whether any holds more than ASCII, and bytes that neither encoding has."""
 
     def __init__(self, opened: OpenedFile, name: str, not_utf8_at: int | None) -> None:
@@ -128,14 +135,14 @@ class _Watch:
 
 
 @dataclass(frozen=True)
-class _Styles:
+class Styles:
     decimal: str
     date_format: DateFormat
     charge_month_format: ChargeMonthFormat
     tax_rate: str
 
 
-class _Ballot:
+class Ballot:
     """The four votes of one file, less those the profile settles."""
 
     def __init__(self, pinned: Profile, columns: Mapping[str, int]) -> None:
@@ -160,28 +167,57 @@ class _Ballot:
         )
 
     def add(self, piece: Piece) -> None:
+        """Count the cells of all columns concerned."""
         for header in self.headers:
-            coded = piece.cells.column(header)
-            cells = pc.utf8_trim_whitespace(coded.dictionary)
+            cells = pc.utf8_trim_whitespace(piece.cells.column(header).dictionary)
+            self._count(header, cells, _first_of(piece, header))
 
-            def locate(at: int, coded: pa.DictionaryArray = coded, header: str = header) -> tuple[int, str]:
-                return int(piece.rows[pc.index(coded.indices, pa.scalar(at, pa.int32())).as_py()]), header
+    def add_rest(self, piece: Piece, unread: Collection[tuple[int, str]]) -> None:
+        """Count the cells that can still change the result, when `unread`, (row in the piece, header), are those that
+        the styles decided so far do not read: a cell that a settled style reads votes for it, as all before did."""
+        settled = self._settled()
+        for header in self.headers:
+            if header not in settled:
+                cells = pc.utf8_trim_whitespace(piece.cells.column(header).dictionary)
+                self._count(header, cells, _first_of(piece, header))
+        for at, header in unread:
+            if header in settled:
+                cell = pa.array([piece.cells.column(header)[at].as_py()], pa.string())
+                self._count(header, pc.utf8_trim_whitespace(cell), _at(piece, at, header))
 
-            if not self._concerned(header):
-                continue
+    def _settled(self) -> set[str]:
+        """Columns of which further cells can confirm the style or contradict it, and nothing else."""
+        pinned = self._pinned
+        number = pinned.decimal or self._numbers.settled
+        date = pinned.date_format or self._dates.settled
+        month = pinned.charge_month_format or self._months.settled
+        settled = set()
+        for header in self.headers:
             kind = BY_HEADER[header].kind
-            if kind is Kind.DATE:
-                self._dates.add(cells, locate)
-            elif kind is Kind.PERIOD:
-                self._months.add(cells, locate)
+            if header == TAX_RATE:
+                done = number is not None and (pinned.tax_rate is not None or self._rates.says_percent(number))
             else:
-                if header == TAX_RATE:
-                    self._rates.add(cells)
-                    cells = pc.utf8_rtrim_whitespace(pc.replace_substring_regex(cells, "%$", ""))
-                if self._pinned.decimal is None:
-                    self._numbers.add(cells, locate)
+                done = (date if kind is Kind.DATE else month if kind is Kind.PERIOD else number) is not None
+            if done:
+                settled.add(header)
+        return settled
 
-    def decide(self, name: str) -> tuple[_Styles, dict[str, Origin]]:
+    def _count(self, header: str, cells: pa.StringArray, locate: votes.Locate) -> None:
+        if not self._concerned(header):
+            return
+        kind = BY_HEADER[header].kind
+        if kind is Kind.DATE:
+            self._dates.add(cells, locate)
+        elif kind is Kind.PERIOD:
+            self._months.add(cells, locate)
+        else:
+            if header == TAX_RATE:
+                self._rates.add(cells)
+                cells = pc.utf8_rtrim_whitespace(pc.replace_substring_regex(cells, "%$", ""))
+            if self._pinned.decimal is None:
+                self._numbers.add(cells, locate)
+
+    def decide(self, name: str) -> tuple[Styles, dict[str, Origin]]:
         pinned = self._pinned
         origins = dict.fromkeys(("decimal", "date_format", "charge_month_format", "tax_rate"), Origin.PINNED)
         decimal: str | None = pinned.decimal
@@ -195,4 +231,14 @@ class _Ballot:
             month, origins["charge_month_format"] = self._months.decide(name)
         if scale is None:
             scale, origins["tax_rate"] = self._rates.decide(decimal)
-        return _Styles(decimal, day, month, scale), origins
+        return Styles(decimal, day, month, scale), origins
+
+
+def _first_of(piece: Piece, header: str) -> votes.Locate:
+    """Where a distinct cell of a column stands first."""
+    indices = piece.cells.column(header).indices
+    return lambda code: (int(piece.rows[pc.index(indices, pa.scalar(code, pa.int32())).as_py()]), header)
+
+
+def _at(piece: Piece, at: int, header: str) -> votes.Locate:
+    return lambda _: (int(piece.rows[at]), header)

@@ -37,10 +37,10 @@ import pyarrow.compute as pc
 from billing_pipeline.config import ChargeType, DocumentType, Profile
 from billing_pipeline.r189 import rules, vocabulary
 from billing_pipeline.r189.blocks import BlockReader, Piece
-from billing_pipeline.r189.cells import CODED, CellReader, TypedPiece
+from billing_pipeline.r189.cells import CellReader, TypedPiece, coded_headers, plain_headers
 from billing_pipeline.r189.detect import survey
 from billing_pipeline.r189.opening import UTF8, WINDOWS_1252, open_file
-from billing_pipeline.r189.profile import Origin
+from billing_pipeline.r189.profile import FileProfile, Origin
 from billing_pipeline.r189.rejections import Rejection, RowText, rejected_batch, shown
 from billing_pipeline.r189.rules import Rule
 from billing_pipeline.r189.superseded import superseded_rows
@@ -106,14 +106,10 @@ class R189File:
 
         Rows of an invoice number in `superseded` (number → why) are rejected under that check, whatever else they break.
         """
-        cells = CellReader(
-            self.profile,
-            vocabulary.Vocabulary[DocumentType](vocabulary.DOCUMENT_TYPES, self._pinned.document_types),
-            vocabulary.Vocabulary[ChargeType](vocabulary.FREQUENCIES, self._pinned.frequencies),
-        )
+        cells = cell_reader(self.profile, self._pinned)
         for block_piece in self.pieces():
-            for piece in _slices(block_piece, rows_per_batch):
-                yield _batch(piece, cells, self.sha256, superseded)
+            for piece in slices(block_piece, rows_per_batch):
+                yield charge_batch(piece, cells.typed(piece), self.sha256, superseded)
 
     def pieces(self) -> Iterator[Piece]:
         """The records as text cells, before anything is made of them."""
@@ -121,16 +117,25 @@ class R189File:
         opened = open_file(self._path, self._name, profile.encoding, checked=False, hashed=False)
         blocks = BlockReader(
             opened.header, opened.newline, self._name,
-            coded=[header for header in profile.columns if header in CODED],
-            plain=[header for header in profile.columns if header not in CODED],
+            coded=coded_headers(profile.columns), plain=plain_headers(profile.columns),
             check_utf8=profile.encoding == UTF8 and profile.origins["encoding"] is Origin.PINNED,
             replaced=profile.encoding == WINDOWS_1252,
         )  # fmt: skip
         yield from blocks.pieces(opened.blocks)
 
 
-def _batch(piece: Piece, cells: CellReader, sha256: str, superseded: Mapping[str, str]) -> ChargeBatch:
-    typed = with_credits_negative(cells.typed(piece))
+def cell_reader(profile: FileProfile, pinned: Profile) -> CellReader:
+    """What reads the cells of a file of that profile, with the operator's own words beside the usual ones."""
+    return CellReader(
+        profile,
+        vocabulary.Vocabulary[DocumentType](vocabulary.DOCUMENT_TYPES, pinned.document_types),
+        vocabulary.Vocabulary[ChargeType](vocabulary.FREQUENCIES, pinned.frequencies),
+    )
+
+
+def charge_batch(piece: Piece, typed: TypedPiece, sha256: str, superseded: Mapping[str, str]) -> ChargeBatch:
+    """Charges and rejected rows of a piece, whose typed cells are `typed`."""
+    typed = with_credits_negative(typed)
     rejections = [*piece.faults, *_rejections(piece, typed)]
     sound = ~np.isin(piece.rows, [one.source_row for one in rejections])
     months, kept = typed.columns["Charge Month"].filter(pa.array(sound)), sound
@@ -197,7 +202,7 @@ def _charge_type(typed: TypedPiece) -> pa.Array:
     return pc.coalesce(typed.charge_type, assumed)
 
 
-def _slices(piece: Piece, rows: int) -> Iterator[Piece]:
+def slices(piece: Piece, rows: int) -> Iterator[Piece]:
     """The piece cut to at most `rows` readable records each; a fault goes with the records before it."""
     total = piece.cells.num_rows
     if total <= rows:

@@ -65,7 +65,7 @@ class StyleVote(Generic[Style]):
 
     def decide(self, name: str) -> tuple[Style, Origin]:
         """The file's style. RefusedFile where the cells are mixed, or where none decides and the readings differ."""
-        left = frozenset(self._words).intersection(*(styles for styles, _ in self._examples))
+        left = self._left()
         if not left:
             raise RefusedFile(f"{name}: {self._mixed()}; {self._remedy()}")
         chosen = next(style for style in self._words if style in left)
@@ -79,6 +79,15 @@ class StyleVote(Generic[Style]):
                     f"and no other cell decides; {self._remedy()}"
                 )
         return chosen, Origin.IRRELEVANT
+
+    @property
+    def settled(self) -> Style | None:
+        """The only style left, which every cell it reads confirms; None while there are several, or none."""
+        left = self._left()
+        return next(iter(left)) if len(left) == 1 else None
+
+    def _left(self) -> frozenset[Style]:
+        return frozenset(self._words).intersection(*(styles for styles, _ in self._examples))
 
     def _mixed(self) -> str:
         """Two cells no style reads both; where three sets are disjoint only together, the two that agree least."""
@@ -172,6 +181,10 @@ class TaxRateVote:
                 above_one = whole not in ("", "1") or (whole == "1" and bool(part.strip("0")))
                 self._percent[style] |= above_one or (signed and not zero)
                 self._small[style] |= not zero
+
+    def says_percent(self, style: str) -> bool:
+        """Whether a cell read so far can only be a percentage: then no other cell changes that."""
+        return self._percent[style]
 
     def decide(self, style: str) -> tuple[str, Origin]:
         if self._percent[style]:

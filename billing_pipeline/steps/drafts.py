@@ -53,6 +53,7 @@ class PartitionDraft:
 
     `contributions`, known after both, is what verdicts may rest on, each with its digest: the shares in a month under
     `YYYY-MM`, the findings about the invoices that a period owns under `findings:YYYY-MM`. `rows` counts by table.
+    `superseded` may hold more than the documents do until their rows are loaded.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class PartitionDraft:
         self._period = Period.parse(manifest.period)
         self._kept = kept
         self._documents = documents
-        self._superseded = superseded
+        self.superseded = superseded
         self._scratch = scratch
         self._where = f"{operator.code} {manifest.period}"
         self.contributions: dict[str, str] = {}
@@ -89,7 +90,7 @@ class PartitionDraft:
         ):
             passing = LineStream(incoming, str(self._period), self._where, self._scratch)
             for reading in self._documents.readings:
-                messages = supersession_messages(self._superseded.get(reading.document.sha256, {}))
+                messages = supersession_messages(self.superseded.get(reading.document.sha256, {}))
                 for rows in counting.passing(reading, ahead(reading.rows(messages))):
                     passing.take(rows)
             passing.finish(connection)
@@ -114,7 +115,7 @@ class PartitionDraft:
             yield "invoices", self._stream(invoices.order_by("invoice_id"), INVOICES)
             contradictions = findings(invoices, lines).to_pyarrow().cast(content_schema(INVOICE_FINDINGS))
             about_documents = document_findings(
-                self._workspace, self._operator, self._period, self._documents, self._superseded
+                self._workspace, self._operator, self._period, self._documents, self.superseded
             )
             found = pa.concat_tables([contradictions, about_documents])
             self.contributions.update(self._findings_digests(found))
@@ -146,7 +147,7 @@ class PartitionDraft:
 
     def _counts(self, sha256: str, invoice_id: str) -> bool:
         """Whether the document's copy of the invoice is the one that counts."""
-        return invoice_id not in self._superseded.get(sha256, {})
+        return invoice_id not in self.superseded.get(sha256, {})
 
     def _invoices(self) -> Table:
         """The hub's invoices as it states them, or what the charge rows add up to, by their bills where there are any."""
@@ -181,7 +182,7 @@ class PartitionDraft:
         return parse_inventory(files, [one.code for one in self._workspace.config.operators]).of(self._operator.code)
 
     def _findings_digests(self, found: pa.Table) -> dict[str, str]:
-        owners = {one: owner.period for invoices in self._superseded.values() for one, owner in invoices.items()}
+        owners = {one: owner.period for invoices in self.superseded.values() for one, owner in invoices.items()}
         by_period: dict[str, list[dict[str, Any]]] = {}
         for row in found.sort_by(
             [("invoice_id", "ascending"), ("line_id", "ascending"), ("code", "ascending")]

@@ -3,12 +3,15 @@
     manifest ─> readings ─> which invoices count here ─> rows replaced ─> complete? ─> the rest replaced, or all undone
 
 Charge files are surveyed before the operator's lock is taken and read once more while their rows are copied: whether
-too many are rejected is known at the end, and a savepoint undoes what must not replace a complete period. Also reloads the operator's later partitions whose claim on an invoice number this one changes. What a document says is
-read in readings.py, and how tables follow from lines in drafts.py.
+too many are rejected is known at the end, and a savepoint undoes what must not replace a complete period. The only charge
+file of a partition that is loaded for the first time is read once, while it is copied; should it not be what its first
+records say, all of that is undone and it is loaded like the others. Also reloads the operator's later partitions whose
+claim on an invoice number this one changes. What a document says is read in readings.py, and how tables follow from
+lines in drafts.py.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +20,10 @@ from shutil import rmtree
 import pyarrow as pa
 
 from billing_pipeline.config import Operator
-from billing_pipeline.normalize.ownership import Holding, superseded_by
+from billing_pipeline.normalize.ownership import Holding, owners, superseded_by
 from billing_pipeline.periods import Period
-from billing_pipeline.sources.collection import UNREAD_ROLES, Kept
+from billing_pipeline.r189.at_once import NotBorneOut
+from billing_pipeline.sources.collection import UNREAD_ROLES, Kept, Role
 from billing_pipeline.steps.collect import (
     COMPLETE,
     INCOMPLETE,
@@ -31,7 +35,7 @@ from billing_pipeline.steps.completeness import RowCounts, too_many_rejected
 from billing_pipeline.steps.drafts import PartitionDraft
 from billing_pipeline.steps.file_periods import stem_order
 from billing_pipeline.steps.fingerprint import digest_of, rules_digest
-from billing_pipeline.steps.readings import Documents, read_documents
+from billing_pipeline.steps.readings import Documents, add_bill_gaps, read_documents
 from billing_pipeline.steps.workspace import Workspace
 from billing_pipeline.storage.ledger import PartitionLoad
 from billing_pipeline.storage.raw import Manifest
@@ -40,7 +44,7 @@ from billing_pipeline.storage.replacement import PartitionWork, Undo
 COLLECT_PHASE = "collect"
 NOT_EVALUATED, EVALUATED = "NOT_EVALUATED", "EVALUATED"
 # What the commit makes visible together; the tables one by one are in drafts.py.
-SupersededHere = dict[str, dict[str, Holding]]  # sha256 -> {invoice_id: the holding that counts instead}
+SupersededHere = Mapping[str, Mapping[str, Holding]]  # sha256 -> {invoice_id: the holding that counts instead}
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,12 @@ def load(workspace: Workspace, operator: Operator, period: Period, *, run_id: st
     manifest = manifest_to_load(workspace, operator.code, period, run_id)
     with _scratch(workspace, run_id) as scratch:
         loader = _Loader(workspace, operator, scratch)
+        if loader.may_read_at_once(manifest):
+            with (
+                suppress(NotBorneOut),
+                workspace.partitions.replacing(operator.code, run_id=run_id, loaded_at=loaded_at) as work,
+            ):
+                return loader.load(work, loader.read(manifest, at_once=True))
         delivery = loader.read(manifest)
         with workspace.partitions.replacing(operator.code, run_id=run_id, loaded_at=loaded_at) as work:
             return loader.load(work, delivery)
@@ -92,19 +102,35 @@ def _scratch(workspace: Workspace, run_id: str) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Delivery:
-    """A manifest and what its documents say."""
+    """A manifest and what its documents say; those of one that is read `at_once` say it while they are loaded."""
 
     manifest: Manifest
     period: Period
     kept: list[Kept]
     documents: Documents
     scratch: Path
+    at_once: bool
+
+    def superseded(self, elsewhere: list[Holding]) -> SupersededHere:
+        """Whose copy of which invoice counts instead of these documents', given the holdings of other periods.
+
+        What is still to be read at once may hold any invoice of an earlier period.
+        """
+        period = str(self.period)
+        if self.at_once and not self.holdings:
+            earlier = owners(one for one in elsewhere if one.period < period)
+            return {one.document.sha256: earlier for one in self.documents.readings}
+        return {
+            sha256: found for (at, sha256), found in superseded_by([*self.holdings, *elsewhere]).items() if at == period
+        }
 
     @property
     def holdings(self) -> list[Holding]:
+        period = str(self.period)
         return [
-            Holding(invoice_id, str(self.period), reading.document.sha256, _rank(reading.document))
+            Holding(invoice_id, period, sha256, rank)
             for reading in self.documents.readings
+            for sha256, rank in [(reading.document.sha256, _rank(reading.document))]  # once per document: it is slow
             for invoice_id in reading.invoices
         ]
 
@@ -117,37 +143,40 @@ class _Loader:
         self._operator = operator
         self._scratch = scratch
 
-    def read(self, manifest: Manifest) -> _Delivery:
+    def may_read_at_once(self, manifest: Manifest) -> bool:
+        """Whether there is one charge file and nothing it could be compared with: no other copy of its invoices in this
+        period, and nothing loaded that it might leave as it is."""
+        files = [one for one in documents_of(manifest) if one.role is Role.R189_CHARGES]
+        loaded = self._workspace.partitions.ledger(self._operator.code)
+        return len(files) == 1 and all((one.period, one.phase) != (manifest.period, COLLECT_PHASE) for one in loaded)
+
+    def read(self, manifest: Manifest, *, at_once: bool = False) -> _Delivery:
         kept = sorted(documents_of(manifest), key=_rank)
         scratch = self._scratch / manifest.period
-        scratch.mkdir()
+        scratch.mkdir(exist_ok=True)
+        documents = read_documents(kept, self._path_in(manifest.period), self._operator, at_once=at_once)
+        return _Delivery(manifest, Period.parse(manifest.period), kept, documents, scratch, at_once)
 
-        def path_of(sha256: str) -> Path:
-            return self._workspace.raw.document(self._operator.code, manifest.period, sha256).path
-
-        documents = read_documents(kept, path_of, self._operator)
-        return _Delivery(manifest, Period.parse(manifest.period), kept, documents, scratch)
+    def _path_in(self, period: str) -> Callable[[str], Path]:
+        return lambda sha256: self._workspace.raw.document(self._operator.code, period, sha256).path
 
     def load(self, work: PartitionWork, delivery: _Delivery) -> LoadOutcome:
         """Under the operator's lock: replace this partition unless it stays as it is, then the later ones it affects."""
         period = str(delivery.period)
         stored = _stored_holdings(work)
         elsewhere = [one for one in stored if one.period != period]
-        superseded = _here(period, [*delivery.holdings, *elsewhere])
         current = work.current(period, COLLECT_PHASE)
-        if _has_lines(current) and not any(reading.rows_read for reading in delivery.documents.readings):
-            delivery.documents.gaps.append(
-                "the source answers with nothing for a period that has lines; put its documents back, or use --from-raw "
-                "for what was kept"
-            )
-        digest = self._input_digest(delivery, superseded)
-        if current is not None and current.input_digest == digest and work.intact(current):
+        if delivery.at_once:
+            if current is not None:  # another run was faster, and its load may be the same
+                raise NotBorneOut
+        elif self._is_loaded(work, delivery, current, elsewhere):
+            assert current is not None
             return self._unchanged(work, delivery, current)
         before = self._workspace.raw.last_complete(self._operator.code, period)
         kept_before = before is not None and before.path != delivery.manifest.path
         outcome: LoadOutcome | None = None
         with work.tentative():
-            outcome = self._replace(work, delivery, superseded, digest, None)
+            outcome = self._replace(work, delivery, elsewhere, None)
             if outcome.gaps and kept_before:
                 raise Undo
         assert outcome is not None
@@ -160,6 +189,18 @@ class _Loader:
             return replace(outcome, replaced=False, rows={})
         touched = {one.invoice_id for one in (*delivery.holdings, *stored) if one.period == period}
         return replace(outcome, reloaded=tuple(self._reload_later(work, delivery, touched, elsewhere)))
+
+    def _is_loaded(
+        self, work: PartitionWork, delivery: _Delivery, current: PartitionLoad | None, elsewhere: list[Holding]
+    ) -> bool:
+        """Whether what is stored is what the delivery would make of it."""
+        if _has_lines(current) and not any(reading.rows_read for reading in delivery.documents.readings):
+            delivery.documents.gaps.append(
+                "the source answers with nothing for a period that has lines; put its documents back, or use --from-raw "
+                "for what was kept"
+            )
+        digest = self._input_digest(delivery, delivery.superseded(elsewhere))
+        return current is not None and current.input_digest == digest and work.intact(current)
 
     def _unchanged(self, work: PartitionWork, delivery: _Delivery, current: PartitionLoad) -> LoadOutcome:
         """The partition already holds what these inputs make of it."""
@@ -189,11 +230,10 @@ class _Loader:
                 continue
             affected = self.read(manifest)
             others = [one for one in _stored_holdings(work) if one.period != period]
-            superseded = _here(period, [*affected.holdings, *others])
-            digest = self._input_digest(affected, superseded)
+            digest = self._input_digest(affected, affected.superseded(others))
             if current.input_digest == digest and work.intact(current):
                 continue
-            outcome = self._replace(work, affected, superseded, digest, current)
+            outcome = self._replace(work, affected, others, current)
             if outcome.complete and not manifest.complete:
                 self._set_state(manifest, outcome)
             reloaded.append(period)
@@ -203,17 +243,19 @@ class _Loader:
         self,
         work: PartitionWork,
         delivery: _Delivery,
-        superseded: SupersededHere,
-        digest: str,
+        elsewhere: list[Holding],
         standing: PartitionLoad | None,
     ) -> LoadOutcome:
         """Replace the partition's tables. What is complete in `standing` stays so: only whose rows count has changed."""
         period = str(delivery.period)
         draft = PartitionDraft(
-            self._workspace, self._operator, delivery.manifest, delivery.kept, delivery.documents, superseded,
-            delivery.scratch,
+            self._workspace, self._operator, delivery.manifest, delivery.kept, delivery.documents,
+            delivery.superseded(elsewhere), delivery.scratch,
         )  # fmt: skip
         counts = draft.load_rows(work)
+        if delivery.at_once:
+            add_bill_gaps(delivery.documents, delivery.kept, self._path_in(period), self._operator)
+            draft.superseded = delivery.superseded(elsewhere)
         gaps = (
             *delivery.manifest.content["gaps"],
             *delivery.documents.gaps,
@@ -233,7 +275,7 @@ class _Loader:
             state_detail=outcome.detail,
             attempt_state=None,
             attempt_detail=None,
-            input_digest=digest,
+            input_digest=self._input_digest(delivery, draft.superseded),
             contributions=draft.contributions,
             files=counts.files,
             rows_read=counts.read,
@@ -270,10 +312,6 @@ def _rank(document: Kept) -> tuple[object, ...]:
 def _stored_holdings(work: PartitionWork) -> list[Holding]:
     rows = work.read("invoice_documents", columns=["invoice_id", "period", "source_sha256"]).to_pylist()
     return [Holding(row["invoice_id"], row["period"], row["source_sha256"]) for row in rows]
-
-
-def _here(period: str, holdings: list[Holding]) -> SupersededHere:
-    return {sha256: owners for (at, sha256), owners in superseded_by(holdings).items() if at == period}
 
 
 def _not_evaluated(work: PartitionWork, detail: str | None, counts: RowCounts) -> pa.Table:

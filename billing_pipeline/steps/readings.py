@@ -1,7 +1,7 @@
 """A partition's documents once read: lines and rejected rows per document, ready to be put together. Decides nothing.
 
-A charge file is surveyed when it is opened and read batch by batch when its rows are asked for: memory does not grow
-with it.
+A charge file is surveyed when it is opened, unless it is to be read at once, and read batch by batch when its rows are
+asked for: memory does not grow with it.
 """
 
 from collections import Counter
@@ -17,6 +17,7 @@ from billing_pipeline.errors import RefusedFile, one_line
 from billing_pipeline.normalize.netwo_invoices import read_invoice, read_listing
 from billing_pipeline.normalize.orange_bills import Bill, contradictions, listed_numbers, read_bill
 from billing_pipeline.normalize.r189_lines import LINES, lines_of
+from billing_pipeline.r189.at_once import ChargesAtOnce
 from billing_pipeline.r189.reader import R189File
 from billing_pipeline.r189.superseded import SUPERSEDED
 from billing_pipeline.schemas.arrow import content_schema
@@ -42,13 +43,22 @@ class Rows:
 
 
 class Reading(Protocol):
-    """One document's rows. `invoices` counts the rows, rejected ones included, of each invoice it holds."""
+    """One document's rows. `invoices` counts the rows, rejected ones included, of each invoice it holds.
+
+    Of a charge file that is read at once, what is counted and `profile` are known when its rows are exhausted.
+    """
 
     document: Kept
-    rows_read: int
-    invoices: Counter[str]
     gaps: list[str]
-    profile: str | None
+
+    @property
+    def rows_read(self) -> int: ...
+
+    @property
+    def invoices(self) -> Counter[str]: ...
+
+    @property
+    def profile(self) -> str | None: ...
 
     def rows(self, superseded: Superseded) -> Iterator[Rows]:
         """All rows, each once: as a line, or among the rejected; under `superseded` if its invoice is superseded."""
@@ -56,20 +66,31 @@ class Reading(Protocol):
 
 
 class ChargeFile:
-    """An R189 file. RefusedFile when it cannot be read with certainty.
+    """An R189 file. RefusedFile when it cannot be read with certainty; NotBorneOut, from here or from `rows`, when it was
+    to be read `at_once` and cannot.
 
     `charge_months` counts its sound rows by Charge Month and is known once `rows` was exhausted.
     """
 
-    def __init__(self, document: Kept, path: Path, operator: Operator) -> None:
+    def __init__(self, document: Kept, path: Path, operator: Operator, *, at_once: bool = False) -> None:
         self.document = document
-        self._file = R189File(path, operator.profile, name=document.name, sha256=document.sha256)
+        kind = ChargesAtOnce if at_once else R189File
+        self._file = kind(path, operator.profile, name=document.name, sha256=document.sha256)
         # Whatever the ratio of rejected rows: how many more would have followed is not known.
         self.gaps = [_CUT.format(name=document.name, row=self._file.rows)] if self._file.cut else []
-        self.profile: str | None = self._file.profile.to_json()
-        self.rows_read = self._file.rows
-        self.invoices = self._file.invoices
         self.charge_months: Counter[str] = Counter()
+
+    @property
+    def rows_read(self) -> int:
+        return self._file.rows
+
+    @property
+    def invoices(self) -> Counter[str]:
+        return self._file.invoices
+
+    @property
+    def profile(self) -> str | None:
+        return self._file.profile.to_json()
 
     def rows(self, superseded: Superseded) -> Iterator[Rows]:
         months: Counter[str] = Counter()
@@ -137,8 +158,14 @@ class Documents:
         return pa.Table.from_pylist(rows, schema=content_schema(INVOICES))
 
 
-def read_documents(documents: list[Kept], path_of: Callable[[str], Path], operator: Operator) -> Documents:
-    """Read every document of a collection; a refused one is a gap and brings no rows."""
+def read_documents(
+    documents: list[Kept], path_of: Callable[[str], Path], operator: Operator, *, at_once: bool = False
+) -> Documents:
+    """Read every document of a collection; a refused one is a gap and brings no rows.
+
+    `at_once`: the charge files are read while they are loaded. NotBorneOut where one cannot be; else, once their rows
+    are exhausted, `add_bill_gaps` completes the result.
+    """
     found = Documents()
     pages = {one.location: path_of(one.sha256).read_bytes() for one in documents if one.role is Role.NETWO_LISTING}
     entries = read_listing(pages)
@@ -146,7 +173,7 @@ def read_documents(documents: list[Kept], path_of: Callable[[str], Path], operat
         try:
             path = path_of(document.sha256)
             if document.role is Role.R189_CHARGES:
-                found.readings.append(ChargeFile(document, path, operator))
+                found.readings.append(ChargeFile(document, path, operator, at_once=at_once))
             elif document.role is Role.NETWO_INVOICE:
                 found.readings.append(HubInvoice(document, path, operator, entries[document.name]))
             elif document.role is Role.ORANGE_BILL:
@@ -154,13 +181,18 @@ def read_documents(documents: list[Kept], path_of: Callable[[str], Path], operat
         except RefusedFile as refusal:
             found.gaps.append(str(refusal))
     found.gaps.extend(gap for reading in found.readings for gap in reading.gaps)
-    if operator.source.type == "orange_b2b":
-        found.gaps.extend(_bill_gaps(found, documents, path_of))
+    if not at_once:
+        add_bill_gaps(found, documents, path_of, operator)
     return found
 
 
+def add_bill_gaps(found: Documents, documents: list[Kept], path_of: Callable[[str], Path], operator: Operator) -> None:
+    """What bills and charge files lack of each other, for a source that has bills."""
+    if operator.source.type == "orange_b2b":
+        found.gaps.extend(_bill_gaps(found, documents, path_of))
+
+
 def _bill_gaps(found: Documents, documents: list[Kept], path_of: Callable[[str], Path]) -> list[str]:
-    """What bills and charge files lack of each other."""
     pages = [path_of(one.sha256).read_bytes() for one in documents if one.role is Role.ORANGE_LISTING]
     files = [(one.document.name, one.invoices, one.document.declared_ids) for one in found.charge_files]
     return contradictions(found.bills, listed_numbers(pages), files)
