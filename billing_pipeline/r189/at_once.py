@@ -12,6 +12,7 @@ from pathlib import Path
 
 from billing_pipeline.config import Profile
 from billing_pipeline.errors import RefusedFile
+from billing_pipeline.r189 import bytestream
 from billing_pipeline.r189.blocks import BlockReader
 from billing_pipeline.r189.bytestream import NotUtf8
 from billing_pipeline.r189.cells import coded_headers, plain_headers
@@ -37,11 +38,14 @@ class ChargesAtOnce:
 
     `rows` and `invoices` are those seen so far and `profile` the assumed one; all three hold once `batches` is
     exhausted. NotBorneOut, from here or from `batches`, where the file needs two readings: whatever was made of its
-    batches has to be undone.
+    batches has to be undone. The first `block_bytes` are assumed to speak for the file.
     """
 
-    def __init__(self, path: Path, pinned: Profile, *, name: str, sha256: str) -> None:
+    def __init__(
+        self, path: Path, pinned: Profile, *, name: str, sha256: str, block_bytes: int = bytestream.BLOCK_BYTES
+    ) -> None:
         self._path = path
+        self._block_bytes = block_bytes
         self._name = name
         self._pinned = pinned
         self._encoding = pinned.encoding or UTF8
@@ -89,7 +93,10 @@ class ChargesAtOnce:
 
     def _open(self) -> tuple[OpenedFile, BlockReader, Watch, Ballot]:
         encoding = self._encoding
-        opened = open_file(self._path, self._name, encoding, checked=self._pinned.encoding is None, hashed=False)
+        opened = open_file(
+            self._path, self._name, encoding, checked=self._pinned.encoding is None, hashed=False,
+            block_bytes=self._block_bytes,
+        )  # fmt: skip
         columns = opened.header.columns
         reader = BlockReader(
             opened.header, opened.newline, self._name, coded=coded_headers(columns), plain=plain_headers(columns),

@@ -22,13 +22,15 @@ class OpenedFile:
     blocks: Iterator[bytes]
 
 
-def open_file(path: Path, name: str, encoding: str, *, checked: bool, hashed: bool) -> OpenedFile:
+def open_file(
+    path: Path, name: str, encoding: str, *, checked: bool, hashed: bool, block_bytes: int = bytestream.BLOCK_BYTES
+) -> OpenedFile:
     """Open `path`, whose name as delivered is `name`, as text in `encoding`.
 
     `checked` raises bytestream.NotUtf8 from here or from `blocks` where a UTF-8 file is none. RefusedFile: no header,
     or one that match_header refuses; the limits of bytestream.Bytes.
     """
-    received = bytestream.Bytes(path, name, hashed=hashed)
+    received = bytestream.Bytes(path, name, hashed=hashed, block_bytes=block_bytes)
     blocks = received.blocks()
     start = b""
     while len(start) < len(bytestream.UTF8_BOM) and (block := next(blocks, b"")):

@@ -43,7 +43,7 @@ from billing_pipeline.r189.opening import UTF8, WINDOWS_1252, open_file
 from billing_pipeline.r189.profile import FileProfile, Origin
 from billing_pipeline.r189.rejections import Rejection, RowText, rejected_batch, shown
 from billing_pipeline.r189.rules import Rule
-from billing_pipeline.r189.superseded import superseded_rows
+from billing_pipeline.r189.superseded import in_order, superseded_rows
 from billing_pipeline.schemas import arrow, tables
 from billing_pipeline.schemas.r189 import BY_HEADER
 
@@ -139,16 +139,17 @@ def charge_batch(piece: Piece, typed: TypedPiece, sha256: str, superseded: Mappi
     rejections = [*piece.faults, *_rejections(piece, typed)]
     sound = ~np.isin(piece.rows, [one.source_row for one in rejections])
     months, kept = typed.columns["Charge Month"].filter(pa.array(sound)), sound
+    rejected = rejected_batch(rejections, sha256)
     if superseded:
-        elsewhere = list(superseded_rows(piece, superseded))
-        settled = {one.source_row for one in elsewhere}
-        rejections = elsewhere + [one for one in rejections if one.source_row not in settled]
-        kept = sound & ~np.isin(piece.rows, list(settled))
+        elsewhere = superseded_rows(piece, superseded, sha256)
+        settled = elsewhere.column("source_row")
+        rejected = in_order(elsewhere, rejected.filter(pc.invert(pc.is_in(rejected.column("source_row"), settled))))
+        kept = sound & ~np.isin(piece.rows, settled.to_numpy())
     charges = _charges(piece, typed, sha256)
     if not kept.all():
         charges = charges.filter(pa.array(kept))
-    rejected = rejected_batch(rejections, sha256)
-    return ChargeBatch(charges, rejected, charges.num_rows + len({one.source_row for one in rejections}), months)
+    left_out = pc.count_distinct(rejected.column("source_row")).as_py()
+    return ChargeBatch(charges, rejected, charges.num_rows + left_out, months)
 
 
 def with_credits_negative(typed: TypedPiece) -> TypedPiece:

