@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from billing_pipeline.errors import StorageError
 from billing_pipeline.schemas.arrow import field, parquet_schema
-from billing_pipeline.schemas.columns import Table
+from billing_pipeline.schemas.columns import PARTITION, Kind, Table
 from billing_pipeline.storage.durable import make_directory, move_into_place, sync_directory
 from billing_pipeline.storage.keys import checked_load_id, checked_operator, checked_period
 
@@ -40,7 +40,14 @@ class ParquetStore:
 
     def writer(self, table: Table, operator: str, period: str, load_id: str) -> "StagedFile":
         """A new staged file; a context manager that takes batches of `parquet_schema(table)`."""
-        return StagedFile(self.staged_path(table, operator, period, load_id), parquet_schema(table), load_id)
+        told_apart = [
+            column.name
+            for column in table.columns
+            if column not in PARTITION and (column.name in table.key or column.kind in (Kind.DATE, Kind.PERIOD))
+        ]
+        return StagedFile(
+            self.staged_path(table, operator, period, load_id), parquet_schema(table), load_id, told_apart
+        )
 
     def publish(self, table: Table, operator: str, period: str, load_id: str) -> None:
         """Rename the staged file into place; it was made durable when it was closed. StorageError when it is gone."""
@@ -97,8 +104,11 @@ class ParquetStore:
 class StagedFile:
     """A Parquet file being written; on leaving without an error it is complete and on disk."""
 
-    def __init__(self, path: Path, schema: pa.Schema, load_id: str) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, load_id: str, told_apart: Sequence[str]) -> None:
         self.path = path
+        # Smallest and largest value per group, by which readers skip groups: of every column they took a fifth of the
+        # time to write, and nobody looks for one price or one text.
+        self._told_apart = list(told_apart)
         self.schema = schema.with_metadata({_LOAD_ID_KEY: load_id.encode()})
 
     def __enter__(self) -> "StagedFile":
@@ -106,8 +116,9 @@ class StagedFile:
             make_directory(self.path.parent)
             # Without dictionaries: on 1 M invoice lines they took 1.1 s longer to write and 20 % more room under zstd.
             self._writer = pq.ParquetWriter(
-                self.path, self.schema, compression="zstd", version="2.6", use_dictionary=False
-            )
+                self.path, self.schema, compression="zstd", version="2.6", use_dictionary=False,
+                write_statistics=self._told_apart,
+            )  # fmt: skip
         except OSError as error:
             raise self._failure(error) from None
         return self
