@@ -196,5 +196,5 @@ def _line(service: ResoldService, period: Period, locale: str, costs: Costs) -> 
 
 def _days(days: tuple[dt.date, dt.date], count: int, period: Period, locale: str) -> str:
     if locale == "fr":
-        return f"Du {days[0]:%d/%m/%Y} au {days[1]:%d/%m/%Y} ({count} jour{'s' * (count > 1)} sur {period.days})"
+        return f"Du {days[0]:%d/%m/%Y} au {days[1]:%d/%m/%Y} ({count} jour{'s' if count > 1 else ''} sur {period.days})"
     return f"{days[0]} – {days[1]} ({count}/{period.days})"
