@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from billing_pipeline.config import BillingConfig, load_config
 from billing_pipeline.errors import UsageError
-from billing_pipeline.sandbox.access import DEMO_SECRETS, NETWO_KEY
+from billing_pipeline.sandbox.access import DEMO_SECRETS, INVOICING_KEY, NETWO_KEY
 from billing_pipeline.sandbox.app import create_app
 from billing_pipeline.sandbox.faults import fault_rules
 from billing_pipeline.sandbox.reseller import Reseller, generate_reseller
@@ -91,6 +91,11 @@ def _print_whereabouts(config: BillingConfig, folder: Path) -> None:
     print(f"\nParquet   {config.storage.data_dir / 'parquet'}")
     print(f"database  {url}")
     print(f"dispute   billing-pipeline export --config {config.path} --period {PERIODS[0]}")
+    print(
+        "invoices  while `billing-pipeline sandbox` runs in another terminal:\n"
+        f"          {INVOICING_KEY}={DEMO_SECRETS[INVOICING_KEY]} billing-pipeline rebill --config {config.path} "
+        f"--period {PERIODS[0]}"
+    )
     print(f"UI        make dev, or: billing-pipeline dev --demo {folder}  (then open http://127.0.0.1:3000)")
 
 

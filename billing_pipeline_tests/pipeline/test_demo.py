@@ -12,7 +12,10 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from billing_pipeline.sandbox.access import DEMO_SECRETS, INVOICING_KEY
+from billing_pipeline.sandbox.app import create_app
 from billing_pipeline.sandbox.reseller import Reseller, generate_reseller
+from billing_pipeline.sandbox.server import SandboxServer
 from billing_pipeline.schemas.tables import BY_NAME
 from billing_pipeline.storage import embedded
 from billing_pipeline_tests.pipeline import tables
@@ -71,6 +74,30 @@ def test_the_demo_ends_well_and_says_where_to_look(demo: Demo) -> None:
     for told in ("EVALUATED", "Parquet", "postgresql://", "billing-pipeline dev"):
         assert told in demo.first.out
     assert "NOT_EVALUATED" not in demo.first.out
+
+
+def test_the_demos_customers_can_be_invoiced_as_it_says(demo: Demo, reseller: Reseller, program: Program) -> None:
+    """With the sandbox on another port than the usual one, which may be taken here."""
+    assert f"{INVOICING_KEY}={DEMO_SECRETS[INVOICING_KEY]} billing-pipeline rebill --config" in demo.first.out
+    with SandboxServer(create_app(reseller, api_key="k")) as sandbox:
+        text = (demo.folder / "billing.yaml").read_text()
+        beside = demo.folder / "elsewhere.yaml"
+        beside.write_text(text.replace("http://127.0.0.1:8189", sandbox.base_url))
+        secret = {INVOICING_KEY: DEMO_SECRETS[INVOICING_KEY]}
+        arguments = ("rebill", "--config", str(beside), "--period", "2024-01")
+        drafted = program.start(*arguments, folder=demo.folder, extra=secret).wait()
+        done = program.start(*arguments, "--finalize", folder=demo.folder, extra=secret).wait()
+    beside.unlink()
+    assert (drafted.code, drafted.errors, done.code, done.errors) == (0, [], 0, [])
+    rows = demo.rows("SELECT state, number, total_ht FROM rebilling.customer_invoices")
+    customers = {one.customer_id for code in reseller.services for one in reseller.services[code]}
+    assert len(rows) == len(customers)
+    assert {row["state"] for row in rows} == {"FINALIZED"}
+    assert len(list((demo.folder / "data/exports/customer_invoices/2024-01").glob("*.pdf"))) == len(rows)
+    (unknown,) = demo.rows("SELECT count(*) AS lines FROM rebilling.customer_invoice_lines WHERE margin_ht IS NULL")
+    (lines,) = demo.rows("SELECT count(*) AS lines FROM rebilling.customer_invoice_lines")
+    # Only a line billed in another currency than its contract's has no cost that could be compared.
+    assert unknown["lines"] < lines["lines"] / 100
 
 
 def _subject(reseller: Reseller, row: Row) -> str:
