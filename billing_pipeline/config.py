@@ -180,6 +180,7 @@ class Services(Model):
 class Spark(Model):
     master: str | None = None
     remote: str | None = None
+    token_env: EnvironmentName | None = None
 
 
 class Rebilling(Model):
@@ -271,6 +272,11 @@ def _refuse_contradictions(config: BillingConfig) -> None:
             raise ConfigurationError(
                 f"{config.path}: 'services.{name}' holds all periods; name one file, without {{period}}"
             )
+    if config.spark is not None and "token=" in (config.spark.remote or ""):
+        raise ConfigurationError(
+            f"{config.path}: 'spark.remote' holds a token; put it into an environment variable and name that in "
+            "'spark.token_env'"
+        )
     for index, operator in enumerate(config.operators):
         keys = operator.reconciliation.match_on
         if len(set(keys)) < len(keys):
@@ -301,6 +307,8 @@ def environment_names(config: BillingConfig) -> list[tuple[str, str]]:
         for name in type(operator.source).model_fields:
             if name.endswith("_env"):
                 found.append((operator.code, getattr(operator.source, name)))
+    if config.spark is not None and config.spark.token_env is not None:
+        found.append(("spark", config.spark.token_env))
     if config.rebilling is not None:
         found.append(("rebilling", config.rebilling.api_key_env))
     if config.alerts is not None:

@@ -13,6 +13,7 @@
         │   └── SourceRefused                it answered, and said no (401, 403, 404…): mend first
         ├── StorageError                 our database or disk; a rerun helps once it is back
         │   └── RecordsDisagree              what stands in two places about customer invoices differs: mend first
+        ├── EngineError                  the Spark cluster; a rerun helps once it is back
         └── IdentityViolation            our own books do not balance: a defect, nothing published
 
 `IncompleteCollection` is no error: it is a state of a collection (sources/collection.py).
@@ -75,6 +76,10 @@ class StorageError(PartitionFailed):
 
 
 class RecordsDisagree(StorageError):
+    pass
+
+
+class EngineError(PartitionFailed):
     pass
 
 

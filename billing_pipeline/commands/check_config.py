@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 from billing_pipeline.config import BillingConfig, Operator, environment_names, load_config
+from billing_pipeline.steps.engine import require_engine
 
 
 def check_config(path: Path) -> int:
     """Print operators, sources and the environment variables that are still missing; only `run` and `rebill` need those."""
     config = load_config(path)
+    require_engine(config)
     print(f"{config.path}: valid; periods from {config.first_period}, engine {config.engine}")
     for operator in config.operators:
         print(f"  {operator.code:<20} {operator.name:<20} {_describe(operator)}")

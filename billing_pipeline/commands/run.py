@@ -24,6 +24,7 @@ from billing_pipeline.steps.collect import (
     open_source,
     source_warnings,
 )
+from billing_pipeline.steps.engine import require_engine
 from billing_pipeline.steps.reconcile import stale_periods
 from billing_pipeline.steps.workspace import Workspace, discard_scratch
 
@@ -58,6 +59,7 @@ def run(request: Request, *, from_raw: bool, refresh_stale: bool) -> int:
 
 def _run(request: Request, from_raw: bool, refresh_stale: bool) -> int:
     config = request.config
+    require_engine(config)
     _check_inputs(config, request.operators, request.periods, from_raw)
     with Workspace.open(config) as workspace:
         home = prepare_home(config, workspace.databases)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 import pandas as pd
-import pandera.pandas as pa
-from pandera.errors import SchemaErrors
 
 from billing_pipeline.periods import PARIS, Period
 from billing_pipeline.schemas.currencies import ISO_4217
+from billing_pipeline.schemas.row_validation import SchemaErrors
+from billing_pipeline.schemas.row_validation import pandera as pa
 
 _NUMBER = r"[+-]?[0-9]{1,12}(\.[0-9]{1,6})?"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")  # fromisoformat also takes week dates: 2024-W01-1

@@ -9,12 +9,11 @@ from decimal import Decimal
 from typing import Annotated
 
 import pandas as pd
-import pandera.errors
-import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing_pipeline.r189.cells import TypedPiece, is_currency
+from billing_pipeline.schemas.row_validation import SchemaErrors, pandera
 
 ARITHMETIC_TOLERANCE = Decimal("0.01")
 MOST_MONTHS = 120
@@ -112,7 +111,7 @@ def broken_rules(frame: pd.DataFrame) -> list[tuple[int, Rule]]:
     """(row, rule) of every rule broken, all rules of all rows judged."""
     try:
         RowFacts.validate(frame, lazy=True)
-    except pandera.errors.SchemaErrors as errors:
+    except SchemaErrors as errors:
         cases = errors.failure_cases
         if cases["index"].isna().any():  # about the frame itself, not about a row: our defect, never the file's
             raise

@@ -15,8 +15,6 @@ _unused: list[tuple[weakref.ref[ibis.BaseBackend], str]] = []
 def keep(rows: Table) -> Table:
     """`rows`, computed once, as a table of the same backend."""
     backend = ibis.get_backend(rows)
-    if backend.name != "duckdb":
-        return rows.cache()
     # Not `.cache()` here: it hands an equal expression the table it kept before, also when the data behind a name have
     # changed since, and its DROP depends on the sqlglot it meets (30.30 wrote it without a name: nothing was released).
     _drop_unused(backend)
@@ -39,4 +37,11 @@ def _drop_unused(backend: ibis.BaseBackend) -> None:
         if owner() is None or owner() is backend:
             _unused.remove(entry)
             if owner() is backend:
-                backend.con.execute(f'DROP TABLE IF EXISTS "{name}"').fetchall()
+                _drop(backend, name)
+
+
+def _drop(backend: ibis.BaseBackend, name: str) -> None:
+    if backend.name == "duckdb":
+        backend.con.execute(f'DROP TABLE IF EXISTS "{name}"').fetchall()
+    else:
+        backend.drop_view(name, force=True)  # Spark has no temporary tables: steps/spark.py keeps files under a view

@@ -82,7 +82,8 @@ def _worded(others: Table) -> Table:
         + ", billed " + plain(others.invoice_amount) + ", of which without a service " + plain(others.orphan_amount)
     )  # fmt: skip
     worded = others.select(clause=clause)
-    joined = worded.aggregate(other_currencies=worded.clause.group_concat("; ", order_by=worded.clause))
+    # Sorted as an array: not every engine concatenates in an order.
+    joined = worded.aggregate(other_currencies=worded.clause.collect().sort().join("; "))
     return joined.mutate(other_currencies=ibis.coalesce(joined.other_currencies, NO_TEXT))
 
 

@@ -1,9 +1,10 @@
-"""The engine that computes set work, by the configuration: DuckDB in this process."""
+"""The engine that computes set work, by the configuration: DuckDB in this process, or Spark (spark.py)."""
 
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import ibis
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
 from billing_pipeline.config import BillingConfig
-from billing_pipeline.errors import ConfigurationError, IdentityViolation
+from billing_pipeline.errors import IdentityViolation
+from billing_pipeline.steps.spark_session import require_spark
 
 # Larger intermediate results spill to the scratch folder.
 DUCKDB_MEMORY = "1GB"
@@ -21,12 +23,22 @@ _SHOWN_VIOLATIONS = 3
 
 @contextmanager
 def engine(config: BillingConfig, scratch: Path) -> Iterator[Any]:
-    """An Ibis backend for the duration of a step."""
-    if config.engine != "duckdb":
-        raise ConfigurationError(f"{config.path}: engine {config.engine} is not available yet; use duckdb")
+    """An Ibis backend for the duration of a step; what it holds outside its own memory lies under `scratch`."""
+    if config.engine == "spark":
+        from billing_pipeline.steps.spark import spark_engine  # costs seconds, and only exists with the extra
+
+        with spark_engine(config, scratch) as backend:
+            yield backend
+        return
     # Never disconnected by hand: Ibis drops its cached tables when they are collected, which a closed connection refuses
     # noisily; the connection itself goes with the last of them.
     yield ibis.duckdb.connect(temp_directory=str(scratch / "spill"), memory_limit=DUCKDB_MEMORY)
+
+
+def require_engine(config: BillingConfig) -> None:
+    """ConfigurationError with the remedy where this machine lacks what the configured engine needs."""
+    if config.engine == "spark":
+        require_spark(config)
 
 
 def stream(rows: Table, schema: pa.Schema, scratch: Path) -> Iterator[pa.RecordBatch]:
@@ -36,15 +48,24 @@ def stream(rows: Table, schema: pa.Schema, scratch: Path) -> Iterator[pa.RecordB
     try:
         yield from batches(path, schema)
     finally:
-        path.unlink()
+        if path.is_dir():
+            rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file under `schema`, whatever columns the file has besides, in their order."""
-    for batch in pq.ParquetFile(path).iter_batches(columns=schema.names):
-        yield pa.RecordBatch.from_arrays(
-            [batch.column(name).cast(schema.field(name).type) for name in schema.names], schema=schema
-        )
+    """The rows of a result under `schema`, whatever columns its files have besides, in their order."""
+    for file in result_files(path):
+        for batch in pq.ParquetFile(file).iter_batches(columns=schema.names):
+            yield pa.RecordBatch.from_arrays(
+                [batch.column(name).cast(schema.field(name).type) for name in schema.names], schema=schema
+            )
+
+
+def result_files(path: Path) -> list[Path]:
+    """The Parquet files of a result, in the order of its rows: DuckDB writes one, Spark a folder of them."""
+    return sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
 
 
 def require_none(violations: Table, where: str) -> None:

@@ -19,6 +19,7 @@ from billing_pipeline.normalize.r189_lines import LINES, InvoiceTotals
 from billing_pipeline.normalize.r189_shares import SHARES, shares_within_month, spans_months
 from billing_pipeline.reconciliation.allocate import allocate
 from billing_pipeline.reconciliation.identities import allocations_add_up
+from billing_pipeline.reconciliation.keep import keep
 from billing_pipeline.steps.engine import require_none, stream
 from billing_pipeline.steps.month_digests import READ_BY_VERDICTS, MonthDigests
 from billing_pipeline.steps.readings import CHARGES, Rows
@@ -79,7 +80,7 @@ class LineStream:
 
     def _spread(self, engine: Any) -> None:
         lines = engine.read_parquet(self._spanning_path).mutate(period=ibis.literal(self._period))
-        shares = allocate(lines).cache()
+        shares = keep(allocate(lines))
         require_none(allocations_add_up(lines, shares), where=self._where)
         beside = lines.select("invoice_id", "line_id", *READ_BY_VERDICTS)
         joined = shares.inner_join(beside, ["invoice_id", "line_id"])

@@ -80,6 +80,8 @@ def test_imports_point_one_way(path):
         ("uvicorn", ("sandbox/server.py",)),
         ("smtplib", ("alerts/channels.py",)),
         ("xlsxwriter", ("reports/",)),
+        ("pandera", ("schemas/row_validation.py",)),
+        ("pyspark", ("steps/spark.py", "steps/spark_session.py")),
     ],
 )
 def test_a_library_has_one_door(library, allowed):

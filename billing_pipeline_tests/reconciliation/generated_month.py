@@ -104,11 +104,12 @@ def shuffled(case: Case, seed: int) -> Case:
     )  # fmt: skip
 
 
-def verdicts_of(case: Case, *, files: int = 1) -> Iterator[Item]:
+def verdicts_of(case: Case, *, files: int = 1, connection: Any = None) -> Iterator[Item]:
     """The engine's items of a month whose lines arrive in `files` tables; its books must balance."""
     period, rules = case.period, case.rules
     tables = to_arrow(case)
-    connection = ibis.duckdb.connect()
+    if connection is None:
+        connection = ibis.duckdb.connect()
 
     def kept(name: str, rows: pa.Table) -> Any:
         nullable = pa.schema([field.with_nullable(True) for field in rows.schema])
