@@ -25,7 +25,7 @@ def fill(place: Place) -> None:
         path = place.folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    place.secrets.update({name: "-" for name in ("NETWO_API_KEY", "ORANGE_CLIENT_ID", "ORANGE_CLIENT_SECRET")})
+    place.secrets.update(dict.fromkeys(("NETWO_API_KEY", "ORANGE_CLIENT_ID", "ORANGE_CLIENT_SECRET"), "-"))
 
 
 def test_spark_leaves_the_same_rows_as_duckdb_and_says_nothing_more(
