@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SPARK := $(VENV)/.spark
 DEMO ?= demo
+# What the tests stand on: with Java 17 or newer on PATH they also run Spark.
+TESTED := $(READY) $(shell java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' && echo $(SPARK))
 
 .PHONY: help demo dev docs test test-fast test-full bench lint format types clean lock setup setup-spark
 
@@ -22,14 +24,14 @@ dev: $(READY) ## Open the Dagster UI on the demo's data (http://127.0.0.1:3000)
 docs: $(READY) ## Show what the analysts' views hold, from the demo's database (http://127.0.0.1:8190)
 	@$(BIN)/billing-pipeline docs --config $(DEMO)/billing.yaml
 
-test: $(READY) ## Run the tests
+test: $(TESTED) ## Run the tests
 	@$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(READY) ## Run the tests that need no server, within 90 seconds
 	@$(BIN)/pytest -n 2 --dist loadfile billing_pipeline_tests/unit billing_pipeline_tests/house \
 	  billing_pipeline_tests/normalize billing_pipeline_tests/reference billing_pipeline_tests/r189
 
-test-full: $(READY) ## Run the tests with the long sweeps and fuzzes
+test-full: $(TESTED) ## Run the tests with the long sweeps and fuzzes
 	@HYPOTHESIS_PROFILE=full BILLING_TEST_SWEEP=full $(BIN)/pytest -n 2 --dist loadfile
 
 bench: $(READY) ## Measure speed and memory against a peer on the same data

@@ -13,17 +13,20 @@ from billing_pipeline.reconciliation.match import qualified
 _COMPARED = ("status", "reason_code", "service_amount", "invoice_amount", "difference", "currency")
 
 
-def changes(before: Table, after: Table, lines: Table, new_documents: Table) -> Table:
+def changes(before: Table, after: Table, lines: Table, new_documents: Table, holders: Table) -> Table:
     """Items that differ: item_id, each compared column `_before` and `_after` (null where there was or is no such item),
     and `documents`.
 
     `before`, `after`: content of RECONCILIATION_ITEMS; `lines`: INVOICE_LINES of the invoices now loaded;
-    `new_documents`: sha256 of what was received since `before` was computed. The documents of a change are the new ones
-    among those that brought the item's lines and those of the lines it gained; where that names none (another inventory,
-    a line withdrawn), every new one. None at all: the contract's terms or our rules changed.
+    `new_documents`: sha256 of what was received since `before` was computed for this month; `holders`: invoice_id and
+    sha256 of every document received since, of any month, that holds the invoice. The documents of a change are the new
+    ones among those that brought the item's lines, those of the lines it gained, and the holders of the invoices of the
+    lines it lost; where that names none (another inventory, a line withdrawn), every new one. None at all: the contract's
+    terms or our rules changed.
     """
     changed = keep(_changed(before, after))
-    named = _documents(changed, lines, new_documents)
+    told = _documents(changed, lines, new_documents).union(_took_over(changed, holders)).distinct()
+    named = told.group_by("item_id").aggregate(documents=told.sha256.collect())
     every = new_documents.aggregate(every=new_documents.sha256.collect(distinct=True))
     rows = changed.left_join(named, "item_id").select(changed, documents=named.documents)
     rows = rows.cross_join(every)
@@ -48,7 +51,7 @@ def _changed(before: Table, after: Table) -> Table:
 
 
 def _documents(changed: Table, lines: Table, new_documents: Table) -> Table:
-    """Per item the new documents among those of its lines, and those of the lines it gained: item_id, documents."""
+    """The new documents among those of an item's lines, and those of the lines it gained: item_id, sha256."""
     held = changed.select("item_id", line=changed.lines_before.unnest(), gained=ibis.literal(False))
     holds = changed.select("item_id", line=changed.lines_after.unnest(), gained=ibis.literal(True))
     both = held.union(holds)
@@ -57,5 +60,16 @@ def _documents(changed: Table, lines: Table, new_documents: Table) -> Table:
     brought = of_line.inner_join(sources, "line").select(of_line, sources.sha256)
     fresh = new_documents.select("sha256", fresh=ibis.literal("yes"))
     rows = brought.left_join(fresh, "sha256").select(brought, fresh=ibis.coalesce(fresh.fresh, NO_TEXT))
-    rows = rows.filter(rows.gained | rows.fresh.notnull()).select("item_id", "sha256").distinct()
-    return rows.group_by("item_id").aggregate(documents=rows.sha256.collect())
+    return rows.filter(rows.gained | rows.fresh.notnull()).select("item_id", "sha256")
+
+
+def _took_over(changed: Table, holders: Table) -> Table:
+    """The documents received since that hold an invoice of which an item lost a line: item_id, sha256.
+
+    A copy that counts before ours takes an invoice's lines along to its own month (normalize/ownership.py).
+    """
+    held = changed.select("item_id", line=changed.lines_before.unnest())
+    holds = changed.select("item_id", line=changed.lines_after.unnest())
+    lost = held.anti_join(holds, ["item_id", "line"])
+    lost = lost.select("item_id", invoice_id=lost.line.re_replace(":[^:]*$", ""))
+    return lost.inner_join(holders, "invoice_id").select("item_id", "sha256")

@@ -60,14 +60,14 @@ def attribute(
         late = keep(_compared(shares.mutate(service_id=NO_TEXT, match_key=NO_TEXT, **_no_choice())))
         return Attributed(late.limit(0), late, services.select("service_id"))
     first, *later = tiers
-    joined = keep(_first_tier(shares, services, first, later))
+    keyed = keep(_keyed(services, first))
+    shared = keep(_shared_keys(keyed))
+    joined = keep(_first_tier(shares, keyed.anti_join(shared, "digest"), first, later))
     found = joined.filter(joined.service_id.notnull() & joined.invoice_id.notnull())
     undecided = joined.filter(joined.service_id.isnull())
     late = _late(undecided, services, tiers)
     alone = joined.filter(joined.invoice_id.isnull()).select("service_id")
-    shared = _keyed(services, first)
-    shared = shared.semi_join(_shared_keys(shared), "digest").select("service_id")
-    return Attributed(_compared(found), late, alone.union(shared))
+    return Attributed(_compared(found), late, alone.union(keyed.semi_join(shared, "digest").select("service_id")))
 
 
 def month_shares(lines: Table, allocations: Table | None, period: Period, keys: Sequence[str]) -> Table:
@@ -126,11 +126,12 @@ def _shared_keys(keyed: Table) -> Table:
     return counts.filter(counts.services > 1).select("digest")
 
 
-def _first_tier(shares: Table, services: Table, tier: MatchKey, later: Sequence[MatchKey]) -> Table:
-    """Shares beside the services that alone have their key; a share without one keeps its keys, a service its name."""
-    keyed = _keyed(services, tier)
-    # A placeholder shared by thousands of services, joined to thousands of lines, must not multiply: keys are unique.
-    alone = keyed.anti_join(_shared_keys(keyed), "digest")
+def _first_tier(shares: Table, alone: Table, tier: MatchKey, later: Sequence[MatchKey]) -> Table:
+    """Shares beside the services that alone have their key; a share without one keeps its keys, a service its name.
+
+    `alone`: of _keyed, those whose key no other has: a placeholder shared by thousands of services, joined to thousands
+    of lines, must not multiply.
+    """
     lines = shares.mutate(key=comparable(shares[tier.value]))
     joined = lines.outer_join(alone, lines.key == alone.key)
     found = alone.service_id.notnull()

@@ -10,7 +10,7 @@ import ibis
 from ibis.expr.types import Table
 
 from billing_pipeline.reconciliation.content import NO_TEXT, as_content
-from billing_pipeline.reconciliation.keep import keep
+from billing_pipeline.reconciliation.keep import is_empty, keep
 from billing_pipeline.reconciliation.match import Attributed, qualified
 from billing_pipeline.schemas.tables import RECONCILIATION_ITEMS
 
@@ -49,9 +49,11 @@ def _open_services(shares: Table, unbilled: Table, plain: list[Table]) -> Table:
     is_recurring = known.charge_type == "recurring"
     # What has a one-off share here, or none in the first part, may be settled by a recurring share all the same.
     one_off = known.filter(~is_recurring).select("service_id")
-    settled = ibis.union(*[part.select("service_id") for part in plain]).semi_join(one_off, "service_id")
-    doubtful = unbilled.anti_join(plain[1], "service_id").union(one_off.anti_join(settled, "service_id"))
-    return known.filter(is_recurring).select("service_id").union(doubtful).distinct()
+    if not is_empty(one_off):
+        settled = ibis.union(*[part.select("service_id") for part in plain]).semi_join(one_off, "service_id")
+        one_off = one_off.anti_join(settled, "service_id")
+    doubtful = unbilled.anti_join(plain[1], "service_id").union(one_off)
+    return keep(known.filter(is_recurring).select("service_id").union(doubtful).distinct())
 
 
 def _with_agreement(shares: Table, tolerance: Decimal) -> Table:

@@ -23,17 +23,17 @@ from billing_pipeline.r189.superseded import SUPERSEDED
 from billing_pipeline.reconciliation import identities
 from billing_pipeline.reconciliation.engine import Inputs
 from billing_pipeline.reconciliation.engine import reconcile as compute
-from billing_pipeline.reconciliation.history import changes
 from billing_pipeline.reconciliation.source_verdicts import compare_verdicts
 from billing_pipeline.reconciliation.summary import invoice_status, summarize
 from billing_pipeline.schemas.arrow import content_schema
-from billing_pipeline.schemas.tables import BY_NAME, RECONCILIATION_HISTORY, RECONCILIATION_ITEMS, SOURCE_VERDICTS
+from billing_pipeline.schemas.tables import BY_NAME, SOURCE_VERDICTS
 from billing_pipeline.steps.collect import COMPLETE
 from billing_pipeline.steps.drafts import FINDINGS_OF
 from billing_pipeline.steps.engine import batches, engine, require_none, stream
 from billing_pipeline.steps.fingerprint import digest_of, rules_digest
 from billing_pipeline.steps.load import COLLECT_PHASE, EVALUATED
 from billing_pipeline.steps.source_verdicts import disagreements, source_verdicts
+from billing_pipeline.steps.verdict_history import verdict_history
 from billing_pipeline.steps.workspace import Workspace
 from billing_pipeline.storage.ledger import PartitionLoad
 from billing_pipeline.storage.replacement import PartitionWork
@@ -223,7 +223,9 @@ class _Month:
         findings = self._read("invoice_findings", self._finding_periods)
         statuses = invoice_status(items, self.allocations, findings)
         summary = self._summary(items, loaded)
-        history = self._history(work, items, before)
+        history = verdict_history(
+            work, self._connection, self._read, self._period, self._invoice_periods, items, self.lines, before
+        )
         schema = work.content_schema("reconciliation_summary")
         rows = {
             name: work.replace(name, period, batches(self._scratch / f"{name}.parquet", work.content_schema(name)))
@@ -247,26 +249,6 @@ class _Month:
         path = self._scratch / f"{name}.parquet"
         rows.to_parquet(path)
         return self._connection.read_parquet(path, hive_partitioning=False)
-
-    def _history(self, work: PartitionWork, items: Table, before: PartitionLoad | None) -> pa.Table:
-        """The month's history as it stands, and what these verdicts change in those they replace.
-
-        PostgreSQL is asked for both: unlike every other table this one rests on nothing that could be read again.
-        """
-        period, schema = str(self._period), content_schema(RECONCILIATION_HISTORY)
-        stood = work.read("reconciliation_history", [period], columns=schema.names).cast(schema)
-        if before is None or before.state != EVALUATED:
-            return stood
-        replaced = work.read("reconciliation_items", [period], columns=content_schema(RECONCILIATION_ITEMS).names)
-        received = self._read("source_documents", sorted({period, *self._invoice_periods}))
-        received = received.filter(received.fetched_at > ibis.literal(before.loaded_at)).select("sha256").distinct()
-        nullable = pa.schema([field.with_nullable(True) for field in replaced.schema])
-        old = self._connection.create_table("replaced_items", replaced.cast(nullable), temp=True)
-        changed = changes(old, items, self.lines, received)
-        changed = changed.mutate(changed_at=ibis.literal(work.loaded_at), changed_by_run=ibis.literal(work.run_id))
-        found = changed.order_by("item_id").to_pyarrow().select(schema.names).cast(schema)
-        # In one piece: from a table with an empty chunk before others pyarrow's CSV writer wrote 600 KB of NUL bytes.
-        return pa.concat_tables([stood, found]).combine_chunks()
 
     def _inputs(self) -> Inputs:
         rejected = self._read("rejected_rows", [str(self._period)])

@@ -117,6 +117,26 @@ def test_a_second_change_leaves_the_first_as_it_was(late):
     ) == [{"n": 2}]
 
 
+def test_a_document_of_another_month_that_takes_an_invoice_over_is_named(new_place):  # noqa: F811
+    """February's file arrives last and holds March's invoice for February: March loses the line, and is told why."""
+    place = new_place()
+    place.write("billing.yaml", CONFIG)
+    place.write("services.csv", SERVICES)
+    place.write(
+        "inbox/R189_202403.csv",
+        month(3, recurring("30.00", "OFR-A", 3)) + month(9, recurring("40.00", "OFR-B", 3))[len(HEADER) :],
+    )
+    place.run("2024-03")
+    february = recurring("40.00", "OFR-B", 2)
+    place.write("inbox/R189_202402.csv", month(9, february) + month(2, recurring("30.00", "OFR-A", 2))[len(HEADER) :])
+    place.run("2024-02", options=("--refresh-stale",))
+    told = {(row["period"], row["item_id"]): row for row in history(place)}
+    lost = told["2024-03", "service:B"]
+    assert (lost["status_before"], lost["status_after"]) == ("MATCHED", "UNMATCHED")
+    file = place.query("SELECT sha256 FROM billing.source_documents WHERE location LIKE '%R189_202402.csv'")
+    assert lost["documents"] == [row["sha256"] for row in file]
+
+
 def test_the_sensor_asks_once_for_each_stale_period(late, monkeypatch):
     place = late.copy()
     for name, value in place.environment.items():
