@@ -197,21 +197,27 @@ def _reconciled_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDef
         with _step(context, billing) as (workspace, operator, period):
             outcome = reconcile(workspace, operator, period, run_id=context.run.run_id, loaded_at=datetime.now(UTC))
             shown = _shown(workspace, outcome)
+        for line in outcome.unread_verdicts[:_SHOWN_DISAGREEMENTS]:
+            context.log.warning(f"not compared: {line}; ask the hub to correct it")
         for name in RECONCILED:
             metadata: dict[str, Any] = {"changed": outcome.replaced, "evaluated": outcome.evaluated}
             if name in outcome.rows:
                 metadata["dagster/row_count"] = outcome.rows[name]
+            if name == "source_verdicts":
+                metadata |= {"differing": len(outcome.disagreements), "unread": len(outcome.unread_verdicts)}
             metadata |= {**lineage_metadata(name), **(shown if name == "reconciliation_summary" else {})}
             yield dg.MaterializeResult(asset_key=name, metadata=metadata)
         yield dg.AssetCheckResult(passed=True, asset_key="reconciliation_items", check_name=identities.name)
         yield dg.AssetCheckResult(
-            passed=not outcome.disagreements,
+            passed=not (outcome.disagreements or outcome.unread_verdicts),
             asset_key="source_verdicts",
             check_name=agreement.name,
             severity=dg.AssetCheckSeverity.WARN,
             metadata={
                 "differing": len(outcome.disagreements),
                 "first": "\n".join(outcome.disagreements[:_SHOWN_DISAGREEMENTS]) or "none",
+                "unread": len(outcome.unread_verdicts),
+                "first_unread": "\n".join(outcome.unread_verdicts[:_SHOWN_DISAGREEMENTS]) or "none",
             },
         )
 

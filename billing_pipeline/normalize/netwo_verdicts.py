@@ -4,14 +4,16 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from billing_pipeline.errors import RefusedFile
+from billing_pipeline.errors import RefusedFile, one_line
 from billing_pipeline.normalize.json_fields import Unreadable, decimal_field, text_field
 
 Row = dict[str, Any]
 
 
-def read_verdicts(body: bytes, *, location: str) -> tuple[list[Row], int]:
-    """The items that can be read, keyed by (service_id, invoice_line_id), and how many cannot or stand there twice.
+def read_verdicts(body: bytes, *, location: str) -> tuple[list[Row], list[str]]:
+    """The items that can be read, keyed by (service_id, invoice_line_id), and one line for each that is left out.
+
+    Such a line names the item by its place in 'items', from 1, and the field that cannot be read.
 
     RefusedFile when the document is no reconciliation at all.
     """
@@ -20,14 +22,21 @@ def read_verdicts(body: bytes, *, location: str) -> tuple[list[Row], int]:
         items = document["items"]
     except (ValueError, KeyError, TypeError):
         raise RefusedFile(f"{location}: the hub's reconciliation has no 'items'; fetch it again") from None
+    if not isinstance(items, list):
+        raise RefusedFile(f"{location}: 'items' of the hub's reconciliation is no list; fetch it again")
     rows: dict[tuple[str, str], Row] = {}
-    for item in items if isinstance(items, list) else []:
+    unread: list[str] = []
+    for place, item in enumerate(items, start=1):
         try:
             row = _row(item)
-        except Unreadable:
+        except Unreadable as fault:
+            unread.append(f"item {place}: {fault}")
             continue
-        rows.setdefault((row["service_id"], row["invoice_line_id"]), row)
-    return list(rows.values()), len(items) - len(rows)
+        key = (row["service_id"], row["invoice_line_id"])
+        if rows.setdefault(key, row) is not row:
+            named = " and ".join(one_line(one) for one in key if one)
+            unread.append(f"item {place}: 'serviceId' and 'invoiceLineId' are those of an item before it ({named})")
+    return list(rows.values()), unread
 
 
 def _row(item: Any) -> Row:

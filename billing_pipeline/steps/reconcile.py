@@ -47,7 +47,10 @@ _KEYS = ("installed_offer_id", "external_reference", "serial_number", "order_ref
 
 @dataclass(frozen=True)
 class ReconcileOutcome:
-    """What became of one partition: `evaluated` or not, whether anything was `replaced`, rows per replaced table."""
+    """What became of one partition: `evaluated` or not, whether anything was `replaced`, rows per replaced table.
+
+    `disagreements` and `unread_verdicts`: what the hub's own reconciliation says otherwise, and what of it means nothing.
+    """
 
     operator_code: str
     period: Period
@@ -56,6 +59,7 @@ class ReconcileOutcome:
     rows: dict[str, int] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     disagreements: tuple[str, ...] = ()
+    unread_verdicts: tuple[str, ...] = ()
 
 
 def reconcile(
@@ -79,7 +83,7 @@ def reconcile(
         current = work.current(str(period), RECONCILE_PHASE)
         if current is not None and current.input_digest == digest and work.intact(current):
             outcome = _with_current_detail(work, operator, period, loaded)
-            return replace(outcome, disagreements=disagreements(work, period))
+            return _beside_the_hubs(workspace, operator, work, outcome)
         with _scratch(workspace, run_id, period) as scratch, engine(workspace.config, scratch) as connection:
             month = _Month(workspace, operator, period, connection, scratch, contributions)
             # The same inputs again mend what was damaged: no verdict has changed, whatever is missing from the tables.
@@ -96,8 +100,16 @@ def reconcile(
             rows_read=loaded.rows_read,
             rows_rejected=loaded.rows_rejected,
         )
-        differing = disagreements(work, period)
-    return ReconcileOutcome(operator.code, period, True, True, rows, summary, differing)
+        return _beside_the_hubs(
+            workspace, operator, work, ReconcileOutcome(operator.code, period, True, True, rows, summary)
+        )
+
+
+def _beside_the_hubs(
+    workspace: Workspace, operator: Operator, work: PartitionWork, outcome: ReconcileOutcome
+) -> ReconcileOutcome:
+    unread = source_verdicts(workspace, operator, outcome.period).unread
+    return replace(outcome, disagreements=disagreements(work, outcome.period), unread_verdicts=unread)
 
 
 def _refuse_lagging(operator: Operator, lagging: list[tuple[str, str]], needed: set[str]) -> None:
@@ -265,7 +277,7 @@ class _Month:
     def _source_verdicts(self, items: Table) -> pa.Table:
         """The hub's own verdicts beside ours; none where the source has no opinion."""
         schema = content_schema(SOURCE_VERDICTS)
-        theirs = source_verdicts(self._workspace, self._operator, self._period)
+        theirs = source_verdicts(self._workspace, self._operator, self._period).rows
         if theirs is None:
             return schema.empty_table()
         table = pa.Table.from_pylist(theirs, schema=pa.schema([schema.field(name) for name in _FROM_SOURCE]))

@@ -1,5 +1,6 @@
 """What the hub itself says of a month, out of its kept document, and where that is not what we say. Computes no verdict."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from billing_pipeline.config import Operator
@@ -12,18 +13,26 @@ from billing_pipeline.steps.workspace import Workspace
 from billing_pipeline.storage.replacement import PartitionWork
 
 
-def source_verdicts(workspace: Workspace, operator: Operator, period: Period) -> list[dict[str, Any]] | None:
-    """What the hub's kept reconciliation says of the month; None where there is none that can be read."""
+@dataclass(frozen=True, slots=True)
+class SourceVerdicts:
+    """The hub's items that can be compared, None where it has none; `unread`: one line for each that cannot be read."""
+
+    rows: list[dict[str, Any]] | None = None
+    unread: tuple[str, ...] = ()
+
+
+def source_verdicts(workspace: Workspace, operator: Operator, period: Period) -> SourceVerdicts:
+    """What the hub's kept reconciliation says of the month."""
     manifest = counting_manifest(workspace, operator.code, str(period))
     kept = [one for one in documents_of(manifest) if one.role is Role.NETWO_RECONCILIATION] if manifest else []
     if not kept:
-        return None
+        return SourceVerdicts()
     stored = workspace.raw.document(operator.code, str(period), kept[-1].sha256)
     try:
-        rows, _ = read_verdicts(stored.path.read_bytes(), location=kept[-1].location)
-    except RefusedFile:
-        return None
-    return rows
+        rows, unread = read_verdicts(stored.path.read_bytes(), location=kept[-1].location)
+    except RefusedFile as refusal:
+        return SourceVerdicts(unread=(str(refusal),))
+    return SourceVerdicts(rows, tuple(f"{kept[-1].location}: {one}" for one in unread))
 
 
 def disagreements(work: PartitionWork, period: Period) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ SEED = [
 ]  # fmt: skip
 
 
-def theirs(items: list) -> tuple[list[dict], int]:
+def theirs(items: list) -> tuple[list[dict], list[str]]:
     return read_verdicts(json.dumps({"period": "2024-03", "items": items}).encode(), location="hub")
 
 
@@ -87,10 +87,15 @@ def test_a_hubs_line_without_a_service_meets_our_line_of_that_name_where_there_i
     assert compared([line], [mine, twin])["", "LN-9"]["status"] is None
 
 
-def test_items_that_cannot_be_read_or_stand_twice_are_counted_and_left_out():
-    rows, odd = theirs([*SEED, SEED[0], {"status": "MATCHED"}, 7, {**SEED[1], "serviceAmount": "a lot"}])
+def test_items_that_cannot_be_read_or_stand_twice_are_left_out_and_named_with_their_field():
+    rows, unread = theirs([*SEED, SEED[0], {"status": "MATCHED"}, 7, {**SEED[1], "serviceAmount": "a lot"}])
     assert len(rows) == 3
-    assert odd == 4
+    assert unread == [
+        "item 4: 'serviceId' and 'invoiceLineId' are those of an item before it (SVC-142 and LN-001)",
+        "item 5: 'status', or both 'serviceId' and 'invoiceLineId', are missing",
+        "item 6: the item is no JSON object",
+        "item 7: 'serviceAmount' is not a number",
+    ]
 
 
 def test_amounts_never_pass_through_a_float():
@@ -99,7 +104,7 @@ def test_amounts_never_pass_through_a_float():
     assert (row["source_service_amount"], row["source_invoice_amount"]) == (Decimal("0.1"), Decimal("0.100001"))
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]"])
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'{"items": {"1": {}}}'])
 def test_what_is_no_reconciliation_is_refused(body):
     with pytest.raises(RefusedFile, match="hub"):
         read_verdicts(body, location="hub")
