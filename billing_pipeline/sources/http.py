@@ -65,6 +65,7 @@ class _Request:
     limit: int = MAX_BODY_BYTES
     succeeds_with: frozenset[int] = frozenset({200})
     repeatable: bool = True
+    in_memory: int = 0
 
     def __str__(self) -> str:
         return f"{self.method} {self.url}"
@@ -128,9 +129,17 @@ class HttpClient:
         )
 
     def download(
-        self, path: str, *, accept: str, target: Path, types: tuple[str, ...] = (), limit: int = MAX_BODY_BYTES
+        self,
+        path: str,
+        *,
+        accept: str,
+        target: Path,
+        types: tuple[str, ...] = (),
+        limit: int = MAX_BODY_BYTES,
+        in_memory: int = 0,
     ) -> Answer:
-        """The body, streamed into `target`, which is written anew by every attempt.
+        """The body, streamed into `target`, which is written anew by every attempt; one of at most `in_memory` bytes
+        comes in the answer instead.
 
         A media type other than `types` (where these are given) is a fault like a broken connection.
         """
@@ -140,7 +149,7 @@ class HttpClient:
                 raise Retriable(f"HTTP 200 with content type {answer.media_type or 'none'} instead of {accept}")
             return answer
 
-        request = _Request("GET", self._url(path), accept=accept, target=target, limit=limit)
+        request = _Request("GET", self._url(path), accept=accept, target=target, limit=limit, in_memory=in_memory)
         try:
             return self._loop.run(self._complete(request, of_type))
         except OSError as error:
@@ -244,9 +253,8 @@ class HttpClient:
                 if response.status_code in request.succeeds_with:
                     body = await _read_body(response, request, self._settings.read_timeout_s)
                     kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-                    return Answer(
-                        request.method, str(request.url), kept, body.length, body.framed, body.content, request.target
-                    )
+                    path = request.target if body.in_file else None
+                    return Answer(request.method, str(request.url), kept, body.length, body.framed, body.content, path)
                 code = await _refusal_code(response)
                 self._refuse(response, request, code)
         raise AssertionError("_refuse always raises")
@@ -318,7 +326,8 @@ def _faults_as_retriable(request: _Request) -> Iterator[None]:
 async def _read_body(response: httpx.Response, request: _Request, window_s: float) -> Body:
     """The whole body, while at least _SLOWEST_BYTES of it arrive in each window: a drip outlives every other timeout."""
     since, before, received = time.monotonic(), 0, 0
-    with BodyWriter(response.headers, target=request.target, limit=request.limit) as writer:
+    writer = BodyWriter(response.headers, target=request.target, limit=request.limit, in_memory=request.in_memory)
+    with writer:
         async for piece in response.aiter_raw():
             writer.write(piece)
             received += len(piece)

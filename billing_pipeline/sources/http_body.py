@@ -27,17 +27,21 @@ class BodyTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """`content` is empty where the body went to a file; `length` counts its bytes decoded."""
+    """`content` is empty where the body went to a file, which `in_file` says; `length` counts its bytes decoded."""
 
     content: bytes
     length: int
     framed: bool
+    in_file: bool
 
 
 class BodyWriter:
-    """Takes the pieces as they arrive; `finish` once the transport says there are no more."""
+    """Takes the pieces as they arrive; `finish` once the transport says there are no more.
 
-    def __init__(self, headers: Mapping[str, str], *, target: Path | None, limit: int) -> None:
+    With a `target` a body of more than `in_memory` bytes goes there, from its first byte on.
+    """
+
+    def __init__(self, headers: Mapping[str, str], *, target: Path | None, limit: int, in_memory: int = 0) -> None:
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding not in (*_PLAIN, "gzip", "x-gzip"):
             raise BodyUnusable(f"the answer is encoded as {encoding[:20]!r}, which was not asked for")
@@ -47,13 +51,12 @@ class BodyWriter:
         self._framed = chunked or "content-length" in headers or self._gzip is not None
         self._limit = limit
         self._target = target
+        self._in_memory = in_memory
         self._pieces: list[bytes] = []
         self._file: BinaryIO | None = None
         self._received = self._size = 0
 
     def __enter__(self) -> Self:
-        if self._target is not None:
-            self._file = self._target.open("wb")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,7 +78,9 @@ class BodyWriter:
     def finish(self) -> Body:
         if self._gzip is not None and (not self._gzip.eof or self._gzip.unused_data):
             raise BodyUnusable("the answer's gzip stream is cut short")
-        return Body(b"".join(self._pieces), self._size, self._framed)
+        if self._target is not None and self._file is None and not self._in_memory:
+            self._spill(self._target)  # an empty body is an empty file
+        return Body(b"".join(self._pieces), self._size, self._framed, self._file is not None)
 
     def _store(self, piece: bytes) -> None:
         self._size += len(piece)
@@ -83,7 +88,14 @@ class BodyWriter:
             raise BodyTooLarge(f"the answer is larger than {self._limit} bytes")
         if self._size > max(_EXPANSION_FREE_BYTES, self._received * _MAX_EXPANSION):
             raise BodyTooLarge(f"the answer expands more than {_MAX_EXPANSION} times")
+        if self._target is not None and self._file is None and self._size > self._in_memory:
+            self._spill(self._target)
         if self._file is not None:
             self._file.write(piece)
         else:
             self._pieces.append(piece)
+
+    def _spill(self, target: Path) -> None:
+        self._file = target.open("wb")
+        self._file.writelines(self._pieces)
+        self._pieces.clear()

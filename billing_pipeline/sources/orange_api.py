@@ -19,6 +19,8 @@ PER_PAGE = 100
 # A total order: ids are unique, so that no two pages can overlap unless something was added or removed meanwhile.
 ORDER = "id"
 LISTING_READS = 3
+# A file up to this size is not written twice: 16 workers then hold 16 MB.
+IN_MEMORY_BYTES = 1024 * 1024
 CSV_TYPES = ("text/csv", "application/csv")
 
 
@@ -70,8 +72,12 @@ class OrangeApi:
     def download(
         self, collection: Collection, identifier: str, *, accept: str, target: Path, types: tuple[str, ...] = ()
     ) -> Answer:
-        """The file behind a bill or report, in `target`, as one of `types`. The API serves none above 5 MB."""
-        return self._client.download(_path(collection, identifier), accept=accept, target=target, types=types)
+        """The file behind a bill or report, in `target` or, a small one, in the answer; as one of `types`.
+
+        The API serves none above 5 MB.
+        """
+        path = _path(collection, identifier)
+        return self._client.download(path, accept=accept, target=target, types=types, in_memory=IN_MEMORY_BYTES)
 
     def snapshot(
         self, group_by: str, *, filters: Mapping[str, str | int] | None = None

@@ -194,7 +194,7 @@ def _kept(
             location=delivery.location,
             media_type=delivery.media_type,
             extension=extension,
-            content=delivery.path,
+            content=delivery.content,
             created_at=created_at,
             declared_ids=declared_ids,
             request=delivery.request,

@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ DOWNLOADS = 3
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A file that is here whole. `name` is its name as delivered; `path` is scratch unless it lies in the drop folder."""
+    """A file that is here whole. `name` is its name as delivered; `content` its bytes or, a large one, where it lies.
+
+    That is scratch unless it is the drop folder.
+    """
 
     name: str
-    path: Path
+    content: bytes | Path
     location: str
     media_type: str
     request: dict[str, Any] = field(default_factory=dict)
@@ -33,8 +37,8 @@ class Delivery:
     scratch: bool = True
 
     def discard(self) -> None:
-        if self.scratch:
-            self.path.unlink(missing_ok=True)
+        if self.scratch and isinstance(self.content, Path):
+            self.content.unlink(missing_ok=True)
 
 
 class Deliveries:
@@ -85,7 +89,7 @@ class Deliveries:
             delivery, _, framed = self._fetched(name, accept, (), collection)
         except SourceError as fault:
             return str(fault)
-        if framed and (accept != "application/pdf" or _is_whole_pdf(delivery.path)):
+        if framed and (accept != "application/pdf" or _is_whole_pdf(delivery.content)):
             return delivery
         delivery.discard()
         return f"{delivery.location}: what arrived is not a whole file of type {accept}"
@@ -93,12 +97,24 @@ class Deliveries:
     def _fetched(
         self, name: str, accept: str, types: tuple[str, ...], collection: Any = "reports"
     ) -> tuple[Delivery, int, bool]:
-        assert self._scratch is not None, "open() comes first"
-        target = Path(self._scratch.name) / uuid.uuid4().hex
+        target = self._scratch_file()
         answer = self._api.download(collection, name, accept=accept, target=target, types=types)
         media_type = answer.media_type or "application/octet-stream"
-        delivery = Delivery(name, target, answer.url, media_type, answer.request, dict(answer.headers))
+        content = answer.path or answer.body
+        delivery = Delivery(name, content, answer.url, media_type, answer.request, dict(answer.headers))
         return delivery, answer.length, answer.framed
+
+    def as_file(self, delivery: Delivery) -> Path:
+        """Where the delivered file lies, for a reader that wants one; scratch goes with `close`."""
+        if isinstance(delivery.content, Path):
+            return delivery.content
+        path = self._scratch_file()
+        path.write_bytes(delivery.content)
+        return path
+
+    def _scratch_file(self) -> Path:
+        assert self._scratch is not None, "open() comes first"
+        return Path(self._scratch.name) / uuid.uuid4().hex
 
     def _dropped(self, name: str, declared: int | None, refusal: Refused) -> Delivery | str:
         """The file of that name in the drop folder. An id never becomes a path: it is compared with what lies there."""
@@ -137,9 +153,9 @@ def _not_served(refusal: Refused, declared: int | None) -> bool:
     return 400 <= refusal.status < 500 and refusal.status not in (401, 403)
 
 
-def _is_whole_pdf(path: Path) -> bool:
+def _is_whole_pdf(content: bytes | Path) -> bool:
     """It begins as a PDF and holds the end mark in its last kilobyte, as the format asks for."""
-    with path.open("rb") as file:
+    with BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
         begins = file.read(1024).lstrip().startswith(b"%PDF-")
-        file.seek(max(0, path.stat().st_size - 1024))
+        file.seek(max(0, file.seek(0, SEEK_END) - 1024))
         return begins and b"%%EOF" in file.read()

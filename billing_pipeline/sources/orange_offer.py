@@ -7,6 +7,7 @@ A report: its `period`, else the month in its name, else its rows' Charge Month 
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,15 +106,17 @@ def bill_period(bill: Mapping[str, Any]) -> Period | None:
 
 
 def _list_bills(api: OrangeApi, offer: Offer) -> None:
-    """The bills and their counters by type, read again while the two disagree."""
+    """The bills and, meanwhile, their counters by type; both read again while they disagree."""
     for _ in range(LISTING_READS):
-        bills = api.listing("bills")
-        try:
-            answer, counters = api.snapshot("type")
-        except NotFound:
+        with ThreadPoolExecutor(1, thread_name_prefix="collecting") as beside:
+            counting = beside.submit(_counters, api)
+            bills = api.listing("bills")
+        counted = counting.result()
+        if counted is None:
             offer.notes.append("the API has no counters (snapshots); only X-Total-Count was compared")
             _take(offer, "bills", bills)
             break
+        answer, counters = counted
         differing = _differing(bills, counters)
         offer.pages.clear()
         _take(offer, "bills", bills)
@@ -123,6 +126,13 @@ def _list_bills(api: OrangeApi, offer: Offer) -> None:
         bills.gaps.extend(f"{answer.url}: {one}" for one in differing)
     offer.gaps.extend(bills.gaps)
     offer.bills = bills.records
+
+
+def _counters(api: OrangeApi) -> tuple[Answer, dict[str, int]] | None:
+    try:
+        return api.snapshot("type")
+    except NotFound:
+        return None
 
 
 def _differing(bills: Listing, counters: Mapping[str, int]) -> list[str]:
@@ -177,7 +187,7 @@ def _place_reports(deliveries: Deliveries, offer: Offer, naming: FileNaming, wor
             continue
         offer.fetched[name] = delivery
         try:
-            offer.report_periods[name] = naming.period_by_rows(delivery.path, name)
+            offer.report_periods[name] = naming.period_by_rows(deliveries.as_file(delivery), name)
         except RefusedFile as refusal:
             offer.gaps.append(str(refusal))
 
