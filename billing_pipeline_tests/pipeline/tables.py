@@ -41,7 +41,7 @@ def stored(url: str) -> Stored:
     with psycopg.connect(url, row_factory=dict_row) as connection:
         for name in names(url):
             rows = connection.execute(sql.SQL("SELECT * FROM billing.{}").format(sql.Identifier(name))).fetchall()
-            found[name] = sorted(rows, key=_order)
+            found[name] = sorted(rows, key=order)
     return found
 
 
@@ -60,18 +60,18 @@ def but_for_the_folder(tables: Mapping[str, list[Row]], folder: Path) -> Stored:
     for rows in found.values():
         for row in rows:
             row.update({name: beside.sub("", value) for name, value in row.items() if isinstance(value, str)})
-        rows.sort(key=_order)
+        rows.sort(key=order)
     return found
 
 
 def _without(tables: Mapping[str, list[Row]], columns: frozenset[str]) -> Stored:
     return {
-        name: sorted(({key: row[key] for key in row if key not in columns} for row in rows), key=_order)
+        name: sorted(({key: row[key] for key in row if key not in columns} for row in rows), key=order)
         for name, rows in tables.items()
     }
 
 
-def _order(row: Row) -> str:
+def order(row: Row) -> str:
     return json.dumps(row, sort_keys=True, default=str)
 
 
@@ -81,8 +81,8 @@ def changed(before: Stored, after: Stored) -> dict[str, tuple[int, list[Row]]]:
     for name in sorted(set(before) | set(after)):
         old, new = before.get(name, []), after.get(name, [])
         if old != new:
-            known, fresh = {_order(row) for row in old}, {_order(row) for row in new}
-            told[name] = (len(known - fresh), [row for row in new if _order(row) not in known][:3])
+            known, fresh = {order(row) for row in old}, {order(row) for row in new}
+            told[name] = (len(known - fresh), [row for row in new if order(row) not in known][:3])
     return told
 
 
@@ -116,7 +116,7 @@ def unlike_in_parquet(folder: Path, tables: Stored) -> dict[str, tuple[int, list
     assert ours
     return changed(
         {table.name: tables[table.name] for table in ours},
-        {table.name: sorted(in_parquet(folder, table), key=_order) for table in ours},
+        {table.name: sorted(in_parquet(folder, table), key=order) for table in ours},
     )
 
 
