@@ -32,6 +32,7 @@ class R189Files:
         gaps: list[str] = []
         offered = 0
         for path in self.files():
+            before = _state(path)
             try:
                 if self._period_of(path) != period:
                     continue
@@ -39,8 +40,12 @@ class R189Files:
                 gaps.append(str(refusal))
                 keep(_received(path))
                 continue
+            except OSError as error:
+                raise _unreadable(path, error) from None
             offered += 1
             document = keep(_received(path))
+            if _state(path) != before:
+                gaps.append(f"{path} changed while it was read; run the period again once it is delivered whole")
             # Files come in stem order, so the greater name is the last to claim the content.
             kept[document.sha256] = document
         if not offered:
@@ -61,6 +66,19 @@ class R189Files:
 def _is_charge_file(path: Path) -> bool:
     """A dot file is somebody's temporary file, as it is to the shell's own patterns."""
     return path.name[0] != "." and any(path.match(pattern) for pattern in PATTERNS) and path.is_file()
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """What a writer of the file changes."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return found.st_size, found.st_mtime_ns
+
+
+def _unreadable(path: Path, error: OSError) -> SourceError:
+    return SourceError(f"{path}: cannot be read: {error.strerror}; put the file back whole and run the period again")
 
 
 def _received(path: Path) -> Received:

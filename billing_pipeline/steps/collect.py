@@ -41,6 +41,10 @@ class CollectionSession:
             self._sources[operator.code] = open_source(operator)
         return self._sources[operator.code]
 
+    def use(self, operator_code: str, source: Source) -> None:
+        """Ask this one for the operator, instead of the one its configuration describes."""
+        self._sources[operator_code] = source
+
     def close(self) -> None:
         while self._sources:
             self._sources.popitem()[1].close()

@@ -13,14 +13,14 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from billing_pipeline.errors import StorageError
+from billing_pipeline.errors import SourceError, StorageError
 from billing_pipeline.storage.durable import make_directory, move_into_place, write_json
 from billing_pipeline.storage.keys import checked_operator, checked_period, file_name_part, is_operator
 
@@ -182,6 +182,22 @@ def document_name(sha256: str, extension: str) -> str:
     return f"{sha256}.{'body.json' if extension == 'json' else extension}"
 
 
+@contextmanager
+def _opened(content: bytes | Path) -> Iterator[BinaryIO]:
+    """A file that is delivered into a folder may vanish, or its disk fail, while we read: that is not our disk."""
+    if isinstance(content, bytes):
+        yield BytesIO(content)
+        return
+    try:
+        file = content.open("rb")
+    except OSError as error:
+        raise SourceError(
+            f"{content}: cannot be read: {error.strerror}; put the file back whole and run the period again"
+        ) from None
+    with file:
+        yield file
+
+
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     while piece := file.read(_CHUNK):
         yield piece
@@ -199,8 +215,7 @@ def first_seen_before(sidecar: Path) -> str | None:
 def copy_bytes(content: bytes | Path, target: Path, *, synced: bool = True) -> tuple[str, int]:
     """Write `content` to `target`, durably if `synced`, hashing on the way: (sha256, bytes)."""
     digest, size = hashlib.sha256(), 0
-    source: BinaryIO = BytesIO(content) if isinstance(content, bytes) else content.open("rb")
-    with source, target.open("xb") as file:
+    with _opened(content) as source, target.open("xb") as file:
         for piece in _pieces(source):
             digest.update(piece)
             size += len(piece)
