@@ -94,6 +94,8 @@ def _report(workspace: Workspace, period: Period, outcome: steps.Outcome) -> int
         lines = tables.lines(str(period))
     if rows:
         print(as_table(with_margins(rows, lines)))
+    elif not (outcome.refused or outcome.failed):
+        print(f"{period}: nothing to invoice; no active service has a resale price")
     for customer_id, reason in outcome.refused.items():
         print(f"billing-pipeline: {customer_id or 'no customer'} {period}: not prepared: {reason}", file=sys.stderr)
     for customer_id in outcome.to_review:

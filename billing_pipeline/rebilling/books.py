@@ -169,7 +169,8 @@ def _continues(before: list[Event], event: Event) -> bool:
 
 def _says(row: Mapping[str, Any] | None, record: Record) -> bool:
     """Whether the row tells what the events come to."""
-    return row is not None and all(row[name] == record.row()[name] for name in _COMPARED)
+    expected = record.row()
+    return row is not None and all(row[name] == expected[name] for name in _COMPARED)
 
 
 def stored_events(tables: InvoiceTables, period: str) -> dict[str, list[Event]]:

@@ -302,7 +302,7 @@ class HttpClient:
             raise NotFound(f"{told}, there is no such document", status)
         if response.is_redirect:
             raise Refused(f"{told} redirects elsewhere, which is not followed; correct base_url", status)
-        raise Refused(f"{told}, the request is refused; check the operator's source settings", status)
+        raise Refused(f"{told}, the request is refused; check this API's settings in billing.yaml", status)
 
 
 @contextmanager

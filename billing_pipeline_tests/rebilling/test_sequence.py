@@ -1,5 +1,6 @@
 """What is sent and in which order, what is never sent, and what the record says where the API and we differ."""
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,7 @@ import pytest
 
 from billing_pipeline.config import HttpSettings
 from billing_pipeline.errors import RecordsDisagree, SourceError, StorageError
+from billing_pipeline.periods import PARIS
 from billing_pipeline.rebilling.credit import make_credit_note
 from billing_pipeline.sources.authorization import BearerKey
 from billing_pipeline.sources.http import HttpClient
@@ -78,6 +80,14 @@ def test_a_draft_follows_the_inventory_until_it_is_finalized(world: World) -> No
     world.run(changed)
     world.check_done(changed)
     assert len(world.documents("CUST-A")) == 1
+
+
+def test_an_invoice_is_dated_on_the_day_it_is_finalized_and_not_on_the_drafts(world: World) -> None:
+    world.run(ONE, finalize=False)
+    world.now += dt.timedelta(days=3, hours=13)  # 22:30 UTC on the 11th is the 12th in Paris
+    world.run(ONE)
+    (invoice,) = world.finalized("CUST-A")
+    assert dt.datetime.fromtimestamp(invoice.emitted_at, PARIS).isoformat() == "2024-04-12T00:00:00+02:00"
 
 
 def test_a_draft_of_a_customer_with_nothing_left_is_deleted_and_listed(world: World) -> None:

@@ -121,6 +121,20 @@ def test_an_answer_may_be_lost_though_the_request_was_carried_out(reseller: Rese
         assert client.post("/v2/billing/invoice/C1", headers=headers).status_code == 201
 
 
+@pytest.mark.parametrize(("fault", "status"), [("answer_withheld", None), ("error_after_effect", 502)])
+def test_a_request_may_be_carried_out_though_its_answer_does_not_say_so(
+    reseller: Reseller, fault: str, status: int | None
+) -> None:
+    with _hub(reseller, f"{fault}@/v2/billing/invoice/*") as (client, app):
+        headers = {"Authorization": f"Bearer {DEMO_SECRETS[INVOICING_KEY]}"}
+        try:
+            found = client.post("/v2/billing/invoice/CUST-001", headers=headers, timeout=0.5).status_code
+        except httpx.ReadTimeout:
+            found = None
+        assert found == status
+        assert len(app.state.invoicing.by_id) == 1
+
+
 def test_a_cut_body_with_a_length_is_noticed_by_who_counts(reseller: Reseller, right: dict[str, Any]) -> None:
     with _hub(reseller, "truncated_body") as (client, _):
         head, body = _split(_raw(client))
