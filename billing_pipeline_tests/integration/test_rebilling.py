@@ -69,6 +69,7 @@ def _failure(result: Any) -> str:
     return str(failed.step_failure_data.user_failure_data.description)
 
 
+@pytest.mark.timeout(900)
 def test_a_month_is_finalized_only_as_it_was_approved(
     new_place: Callable[[], Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:
