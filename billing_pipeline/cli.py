@@ -145,6 +145,11 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--port", type=_port, default=3000, metavar="N")
     dev.add_argument("--demo", type=Path, metavar="DIR", help="on the demo's folder, with its sandbox running")
 
+    serve = add("serve", "Serve the results over HTTP, read-only, in the billing hub's shapes.", _serve)
+    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default 127.0.0.1")
+    serve.add_argument("--port", type=_port, default=8190, metavar="N", help="default 8190; 0 takes a free one")
+    serve.add_argument("--insecure", action="store_true", help="without keys, on a loopback address only")
+
     db = add("db", "Our database: its schema and its server.", None)
     db_commands = db.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     add("upgrade", "Create or migrate the output schema.", _db("upgrade"), db_commands)
@@ -263,6 +268,18 @@ def _dev(options: argparse.Namespace) -> int:
 
     config = None if options.demo else _config_path(options)
     return dev(config, demo_folder=options.demo, port=options.port)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from billing_pipeline.commands.serve import serve
+
+    return serve(
+        _config_path(options),
+        host=options.host,
+        port=options.port,
+        insecure=options.insecure,
+        debug=getattr(options, "debug", False),
+    )
 
 
 def _db(action: str) -> Command:

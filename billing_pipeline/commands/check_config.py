@@ -23,6 +23,8 @@ def check_config(path: Path) -> int:
     missing = [(owner, name) for owner, name in environment_names(config) if not os.environ.get(name)]
     for owner, name in missing:
         print(f"  missing: environment variable {name} is not set; {owner} needs it to run")
+    if not os.environ.get(config.api.keys_env):
+        print(f"  missing: environment variable {config.api.keys_env} is not set; only serve needs it")
     return 0
 
 

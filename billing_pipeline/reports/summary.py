@@ -11,6 +11,7 @@ from rich.table import Table
 
 from billing_pipeline.exact_json import exact_json, plain_decimal
 from billing_pipeline.periods import Period
+from billing_pipeline.reports.hub_shapes import ITEM, NEVER_RUN, NOT_EVALUATED, SUMMARY, shaped
 from billing_pipeline.schemas.tables import RECONCILIATION_SUMMARY
 from billing_pipeline.storage.partitions import PartitionStore
 
@@ -32,7 +33,7 @@ def summaries(store: PartitionStore, periods: Sequence[Period], operators: Seque
         for row in store.read("reconciliation_summary", periods=[str(period) for period in periods]).to_pylist()
     }
     blank = dict.fromkeys(COLUMNS)
-    never = {"state": "NOT_EVALUATED", "state_detail": "this period was never run for this operator"}
+    never = {"state": NOT_EVALUATED, "state_detail": NEVER_RUN}
     return [
         found.get((code, str(period)), {**blank, **never, "operator_code": code, "period": str(period)})
         for period in periods
@@ -69,41 +70,23 @@ def as_json(rows: Sequence[Row], items: Iterable[Row]) -> str:
     by_operator: dict[str, list[Row]] = {}
     for item in items:
         by_operator.setdefault(item["operator_code"], []).append(item)
-    shaped = [_shape(row, by_operator.get(row["operator_code"], [])) for row in rows]
-    if len(shaped) == 1:
-        return exact_json(shaped[0], indented=True)
-    operators = [{"code": row["operator_code"], **one} for row, one in zip(rows, shaped, strict=True)]
+    shapes = [_shape(row, by_operator.get(row["operator_code"], [])) for row in rows]
+    if len(shapes) == 1:
+        return exact_json(shapes[0], indented=True)
+    operators = [{"code": row["operator_code"], **one} for row, one in zip(rows, shapes, strict=True)]
     return exact_json({"operators": operators}, indented=True)
 
 
 def _shape(row: Row, items: Iterable[Row]) -> dict[str, Any]:
-    shaped: dict[str, Any] = {
+    made: dict[str, Any] = {
         "period": row["period"],
         "state": row["state"],
-        "summary": {
-            "totalServices": row["total_services"],
-            "matched": row["matched"],
-            "unmatched": row["unmatched"],
-            "discrepancies": row["discrepancies"],
-        },
-        "items": [_item(item) for item in items],
+        "summary": shaped(SUMMARY, row),
+        "items": [shaped(ITEM, item) for item in items],
     }
     if row["state_detail"]:
-        shaped["stateDetail"] = row["state_detail"]
-    return shaped
-
-
-def _item(item: Row) -> dict[str, Any]:
-    shaped = {
-        "serviceId": item["service_id"],
-        "invoiceLineId": item["invoice_line_id"],
-        "status": item["status"],
-        "serviceAmount": item["service_amount"],
-        "invoiceAmount": item["invoice_amount"],
-    }
-    if item["detail"] is not None:
-        shaped["detail"] = item["detail"]
-    return shaped
+        made["stateDetail"] = row["state_detail"]
+    return made
 
 
 def _plain(value: Any) -> str:

@@ -96,6 +96,15 @@ INVOICES_WITH_STATUS_COMMENT = "invoices, with the worst verdict over the evalua
 VIEWS = {"invoices_with_status": (INVOICES_WITH_STATUS, INVOICES_WITH_STATUS_COMMENT)}
 
 
+# Besides the primary keys: invoices by their number and in the order they are listed, verdicts by invoice. Each name has
+# its table and columns; that they are worth their upkeep was measured (migration 0003).
+INDEXES = {
+    "invoices_by_number": ("invoices", ("invoice_id",)),
+    "invoices_in_listed_order": ("invoices", ("period", "operator_code", "invoice_id")),
+    "invoice_reconciliation_by_invoice": ("invoice_reconciliation", ("operator_code", "invoice_id")),
+}
+
+
 def sql_table(one: Table, metadata: sa.MetaData) -> sa.Table:
     """`one` as a Core table: types, NOT NULL, primary key, checks and comments as the registry states them."""
     return sa.Table(
@@ -104,6 +113,7 @@ def sql_table(one: Table, metadata: sa.MetaData) -> sa.Table:
         *(sa.Column(c.name, SQL_TYPES[c.kind], nullable=c.nullable, comment=c.meaning) for c in one.columns),
         sa.PrimaryKeyConstraint(*one.key, name=f"{one.name}_pkey"),
         *_checks(one),
+        *(sa.Index(name, *columns) for name, (table, columns) in INDEXES.items() if table == one.name),
         comment=one.grain,
     )
 

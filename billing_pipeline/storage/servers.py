@@ -37,14 +37,8 @@ def connect_databases(config: BillingConfig, environ: Mapping[str, str] = os.env
     the variable, not the value), StorageError for a server or database that cannot be reached.
     """
     storage = config.storage
-    billing = _url_in(environ, storage.postgres_url_env)
     dagster = _url_in(environ, storage.dagster_postgres_url_env)
-    is_embedded = billing is None
-    if billing is None:
-        billing = embedded.start(storage.data_dir).url_for(BILLING_DATABASE)
-        create_database(with_database(billing, "postgres"), BILLING_DATABASE)
-    else:
-        connect(billing).close()
+    billing, is_embedded = connect_billing(config, environ)
     if dagster is None:
         dagster = with_database(billing, DAGSTER_DATABASE)
         maintenance = with_database(billing, "postgres") if is_embedded else billing
@@ -52,6 +46,20 @@ def connect_databases(config: BillingConfig, environ: Mapping[str, str] = os.env
     else:
         connect(dagster).close()
     return Databases(billing, dagster, is_embedded)
+
+
+def connect_billing(config: BillingConfig, environ: Mapping[str, str] = os.environ) -> tuple[str, bool]:
+    """The libpq URL of our tables' database alone, reachable, and whether the server is the embedded one.
+
+    For who only reads results: Dagster's database is neither looked for nor created. Errors as `connect_databases`.
+    """
+    billing = _url_in(environ, config.storage.postgres_url_env)
+    if billing is not None:
+        connect(billing).close()
+        return billing, False
+    billing = embedded.start(config.storage.data_dir).url_for(BILLING_DATABASE)
+    create_database(with_database(billing, "postgres"), BILLING_DATABASE)
+    return billing, True
 
 
 def _url_in(environ: Mapping[str, str], name: str) -> str | None:
