@@ -3,9 +3,12 @@
 Amounts follow from the numbers of operator, invoice and line, so that what an answer must hold can be computed beside it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 
 _COMMON = "'run-1', '2024-04-06T04:00:00Z'::timestamptz"
 _OPERATORS = "(SELECT 'OP' || lpad(n::text, 2, '0') AS code, n FROM generate_series(1, %(operators)s) AS n) AS o"
@@ -67,3 +70,23 @@ def store(url: str, size: Size = Size()) -> None:
             connection.execute(statement.encode(), vars(size))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
+
+
+def put(url: str, table: LiteralString, *rows: Mapping[str, Any]) -> None:
+    """Rows of one table; what every table requires of a row and says nothing here is filled in."""
+    required = {
+        "invoices": {},
+        "invoice_lines": {
+            "charge_type": "recurring", "document_type": "invoice", "currency": "EUR", "source_sha256": "abc",
+        },
+        "reconciliation_items": {"side": "service", "currency": "EUR", "invoice_line_ids": []},
+    }.get(table, {})  # fmt: skip
+    with psycopg.connect(url) as connection:
+        for row in rows:
+            full = {"run_id": "run-1", "loaded_at": "2024-04-06T04:00:00Z", **required, **row}
+            statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+                sql.Identifier("billing", table),
+                sql.SQL(", ").join(map(sql.Identifier, full)),
+                sql.SQL(", ").join(map(sql.Placeholder, full)),
+            )
+            connection.execute(statement, full)
