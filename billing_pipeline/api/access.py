@@ -56,7 +56,7 @@ class Access:
 
     def __init__(self, keys: Iterable[str], attempts: FailedAttempts | None = None) -> None:
         self._digests = [_digest(key.encode()) for key in keys]
-        self._attempts = attempts or FailedAttempts()
+        self._attempts = FailedAttempts() if attempts is None else attempts
 
     @property
     def asks(self) -> bool:

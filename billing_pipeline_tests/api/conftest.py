@@ -12,9 +12,9 @@ from billing_pipeline.storage.migrate import upgrade
 from billing_pipeline.storage.servers import create_database
 from billing_pipeline_tests.api import results
 from billing_pipeline_tests.api.serving import Serving, configuration, serving
-from billing_pipeline_tests.storage.conftest import data_dir, server
+from billing_pipeline_tests.storage.conftest import data_dir, empty_url, server
 
-__all__ = ["data_dir", "server"]
+__all__ = ["data_dir", "empty_url", "server"]
 _numbers = itertools.count()
 
 
