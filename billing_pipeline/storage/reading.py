@@ -39,8 +39,6 @@ _SETTINGS = {
     "lock_timeout": "5s",
     # A reader that stopped reading its stream holds back the cleaning-up of dead rows as long as it lasts.
     "idle_in_transaction_session_timeout": "60s",
-    # The plan for these very values: a generic one guesses how many rows an operator or a page has.
-    "plan_cache_mode": "force_custom_plan",
 }
 _log = logging.getLogger(__name__)
 Parameters = Mapping[str, Any]
