@@ -50,7 +50,7 @@ class Checkout:
         """The database of the demo, or of a copy of it beside."""
         return embedded.start(self.folder / name / "data").url_for("billing")
 
-    def shell(self, text: str, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
+    def shell(self, text: str, timeout: float = 900) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             ["/bin/sh", "-eu", "-c", text], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=timeout, check=False,

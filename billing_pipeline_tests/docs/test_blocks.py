@@ -16,7 +16,7 @@ from billing_pipeline_tests.docs.blocks import ALL, DOCUMENTS, NOT_RUN, ROOT, Bl
 from billing_pipeline_tests.docs.conftest import Checkout
 from billing_pipeline_tests.pipeline import tables
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 SHELL = of("sh", "bash", "shell", "console")
 # Run until they are interrupted; a reader sees where they listen.
 FOREGROUND = re.compile(r"billing-pipeline (serve|dev|sandbox)\b|^make dev\b", re.MULTILINE)
