@@ -27,6 +27,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 # A container has no user namespaces for the sandbox, and no graphics; nothing but our pages is fetched.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_S = 600
+# Dagster's own 60 s for an answer of the code server are too few while everything else is tested on the same two cores.
+PATIENT = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "300"}
 PATIENCE_MS = 120_000
 
 
@@ -56,7 +58,7 @@ def dev(browser: Browser) -> Iterator[Dev]:
         with (
             said.open("w") as file,
             subprocess.Popen(
-                command, cwd=folder, env=environment({"HOME": str(folder)}), stdout=file, stderr=file,
+                command, cwd=folder, env=environment({"HOME": str(folder), **PATIENT}), stdout=file, stderr=file,
                 stdin=subprocess.DEVNULL, start_new_session=True,
                 # As a script's `billing-pipeline dev &` is started.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),

@@ -77,7 +77,9 @@ class Containers:
             ours = {**image_environment(), **SERVICES[service]["environment"]}
             given = {name: self.translated(service, value) for name, value in ours.items()}
         path = [str(Path(sys.executable).parent), os.environ["PATH"], str(embedded._binaries())]
-        return environment({**given, "HOME": str(self.folder), "PATH": os.pathsep.join(path)})
+        # Dagster's own 60 s for an answer of the code server are too few on two cores that run all the tests.
+        patient = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "300"}
+        return environment({**given, **patient, "HOME": str(self.folder), "PATH": os.pathsep.join(path)})
 
     def command(self, service: str) -> list[str]:
         return [self.translated(service, word) for word in SERVICES[service]["command"]]
@@ -108,15 +110,13 @@ class Containers:
         kind, *words = SERVICES[service]["healthcheck"]["test"]
         words = [self.translated(service, word) for word in words]
         command = ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else self._program(service, words)
-        return subprocess.run(
-            command,
-            env=self.environment(service),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        try:
+            return subprocess.run(
+                command, env=self.environment(service), cwd=self.folder, capture_output=True, text=True, timeout=60,
+                check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 1, "", "no answer within 60 s")
 
     def wait_healthy(self, service: str) -> None:
         deadline = time.monotonic() + HEALTHY_S
