@@ -22,7 +22,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,14 @@ from billing_pipeline_tests.bench.bench_r189_file import write_file
 
 MONTH = "2024-03"
 TO_SQL_ROWS = 20_000
+STAGES = {
+    "server": "server: COPY, checks, keys, totals",
+    "ahead": "reading, typing, judging",
+    "main": "lines, shares, digests, totals, findings",
+    "parquet": "writing Parquet",
+    "copy-encoder": "text for COPY",
+    "copy-sender": "sending",
+}
 INVENTORY_HEADER = (
     "service_id,operator_code,description,customer_id,currency,monthly_price_ht,discount_percent,activated_on,"
     "terminated_on,installed_offer_id,external_reference,serial_number,order_reference\n"
@@ -83,8 +91,8 @@ def server_for_a_run() -> Iterator[tuple[Path, EmbeddedServer]]:
             embedded.stop(path / "server")
 
 
-def copied_by_psql(server: EmbeddedServer, url: str, file: Path) -> float:
-    """Seconds of `\\copy` into a table that did not exist, committed."""
+def copied_by_psql(server: EmbeddedServer, url: str, file: Path) -> tuple[float, float]:
+    """(seconds, processor seconds of psql and the server) of `\\copy` into a table that did not exist, committed."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     columns = ", ".join(f"{one.name} {SQL_TYPES[one.kind].compile(dialect=dialect)}" for one in R189_COLUMNS)
     names = ", ".join(one.name for one in R189_COLUMNS)
@@ -100,9 +108,13 @@ def copied_by_psql(server: EmbeddedServer, url: str, file: Path) -> float:
         )
         connection.execute("CHECKPOINT")
     command = f"\\copy charges ({names}) from '{file}' with (format csv, delimiter ';', header)"
-    started = time.perf_counter()
-    subprocess.run([embedded._binaries() / "psql", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", command], check=True)
-    return time.perf_counter() - started
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with Spent(url) as spent:
+        started = time.perf_counter()
+        subprocess.run([embedded._binaries() / "psql", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", command], check=True)
+        seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, spent.seconds["server"] + after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def loaded(config: Path, url: str, run_id: str, period: str = MONTH) -> dict[str, Any]:
@@ -122,7 +134,7 @@ def measure_load(config: Path, run_id: str, period: str) -> dict[str, Any]:
         collect(workspace, operator, month, run_id=run_id, from_raw=False)
         with psycopg.connect(workspace.databases.billing, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
-        with _SpentByThread() as spent:
+        with Spent(workspace.databases.billing) as spent:
             started = time.perf_counter()
             outcome = load(workspace, operator, month, run_id=run_id, loaded_at=datetime.now(UTC))
             seconds = time.perf_counter() - started
@@ -134,48 +146,62 @@ def measure_load(config: Path, run_id: str, period: str) -> dict[str, Any]:
         "shares": outcome.rows["line_allocations"],
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "spent": spent.seconds,
+        "processor": spent.total,
     }
 
 
-class _SpentByThread:
-    """Processor seconds by kind of thread and of the database server, sampled while the block runs."""
+class Spent:
+    """Processor seconds while the block runs: by kind of thread of this process, and of the server behind `url`.
 
-    def __enter__(self) -> "_SpentByThread":
+    The server's are its postmaster's own and its children's, dead or alive, so that none is missed between two looks.
+    """
+
+    def __init__(self, url: str) -> None:
+        with psycopg.connect(url) as connection:
+            backend = psutil.Process(connection.info.backend_pid)
+            parent = backend.parent()
+        assert parent is not None
+        self._server = parent
+        self.seconds: dict[str, float] = {}
+
+    def __enter__(self) -> "Spent":
         self._over = threading.Event()
-        self._last: dict[tuple[str, int], float] = {}
-        self._first: dict[tuple[str, int], float] = {}
+        self._threads: dict[tuple[str, int], float] = {}
+        self._server_before = self._of_server()
+        self._main_before = time.thread_time()
         self._sampler = threading.Thread(target=self._sample, name="sampler")
         self._sampler.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        main = time.thread_time() - self._main_before
         self._over.set()
         self._sampler.join()
-        by_name: dict[str, float] = defaultdict(float)
-        for key, total in self._last.items():
-            by_name[key[0]] += total - self._first[key]
+        time.sleep(0.2)  # the postmaster has to hear that the load's backend is gone
+        by_name: dict[str, float] = defaultdict(float, server=self._of_server() - self._server_before, main=main)
+        for (name, _), total in self._threads.items():
+            by_name[name] += total
         self.seconds = {name: round(spent, 2) for name, spent in sorted(by_name.items()) if spent >= 0.05}
+
+    @property
+    def total(self) -> float:
+        return sum(spent for name, spent in self.seconds.items() if name != "sampler")
+
+    def _of_server(self) -> float:
+        total = sum(self._server.cpu_times()[:4])
+        for child in self._server.children():
+            with suppress(psutil.NoSuchProcess):
+                total += sum(child.cpu_times()[:2])
+        return total
 
     def _sample(self) -> None:
         this = psutil.Process()
-        while not self._over.wait(0.05):
+        while not self._over.wait(0.1):
             names = {thread.native_id: thread.name.partition("_")[0] for thread in threading.enumerate()}
             for thread in this.threads():
-                self._note(
-                    names.get(thread.id, "engine and Arrow pools"), thread.id, thread.user_time + thread.system_time
-                )
-            for process in psutil.process_iter(["name"]):
-                if process.info["name"] == "postgres":
-                    try:
-                        times = process.cpu_times()
-                    except psutil.NoSuchProcess:
-                        continue
-                    self._note("server", process.pid, times.user + times.system)
-
-    def _note(self, name: str, number: int, total: float) -> None:
-        # A thread that appears within the block has spent nothing before it; a server process has.
-        self._first.setdefault((name, number), total if name in ("server", "MainThread") else 0.0)
-        self._last[name, number] = total
+                name = names.get(thread.id, "engine and Arrow pools")
+                if name != "MainThread":  # a thread is as old as its work, but for this one
+                    self._threads[name, thread.id] = thread.user_time + thread.system_time
 
 
 def to_sql_seconds_per_row(url: str, file: Path) -> float:
@@ -198,7 +224,7 @@ def one_round(number: int, folder: Path, server: EmbeddedServer, files: list[Pat
     url = server.url_for(name)
     found: dict[str, Any] = {}
     if baselines:
-        found["psql"] = copied_by_psql(server, url, files[0])
+        found["psql"], found["psql_spent"] = copied_by_psql(server, url, files[0])
         found["to_sql"] = to_sql_seconds_per_row(url, files[0])
     config = write_workspace(folder / name)
     for what, file in zip(("first", "replacement"), files, strict=False):
@@ -233,10 +259,22 @@ def report(rounds: list[dict[str, Any]], rows: int, survey: float) -> None:
             f"read_csv+to_sql  {1 / to_sql:9.0f} rows/s on {TO_SQL_ROWS} rows: {to_sql * rows / first:.0f} times as long"
         )
     print(f"peak memory      {max(one['first']['peak_mb'] for one in rounds):7.0f} MB in the pipeline's process")
-    spent: dict[str, float] = rounds[-1]["first"]["spent"]
-    total = sum(spent.values())
-    for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
-        print(f"  {name:<24} {seconds:6.2f} s of processor  {100 * seconds / total:5.1f} %")
+    for what in ("first", "replacement"):
+        if what in rounds[0]:
+            report_processor(what, [one[what] for one in rounds], [one.get("psql_spent") for one in rounds])
+
+
+def report_processor(what: str, loads: list[dict[str, Any]], psql: list[float | None]) -> None:
+    """What the median load spent, by stage: unlike the clock it says the same on a busy machine."""
+    ordered = sorted(loads, key=lambda one: one["processor"])
+    median = ordered[len(ordered) // 2]
+    print(f"{what}: {median['processor']:.2f} s of processor in {median['seconds']:.2f} s, of which")
+    for name, seconds in sorted(median["spent"].items(), key=lambda item: -item[1]):
+        if name != "sampler":
+            print(f"  {STAGES.get(name, name):<44} {seconds:6.2f} s  {100 * seconds / median['processor']:5.1f} %")
+    ratios = [load["processor"] / one for load, one in zip(loads, psql, strict=True) if one]
+    if ratios:
+        print(f"  {statistics.median(ratios):.2f} times what psql \\copy and its server spend")
 
 
 def main() -> None:
