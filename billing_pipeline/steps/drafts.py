@@ -84,16 +84,15 @@ class PartitionDraft:
         if self._documents.charge_files:
             names.append("r189_charges")
         counting = RowCount()
-        with (
-            engine(self._workspace.config, self._scratch) as connection,
-            work.streaming(str(self._period), *names) as incoming,
-        ):
+        with work.streaming(str(self._period), *names) as incoming:
             passing = LineStream(incoming, str(self._period), self._where, self._scratch)
             for reading in self._documents.readings:
                 messages = supersession_messages(self.superseded.get(reading.document.sha256, {}))
                 for rows in counting.passing(reading, ahead(reading.rows(messages))):
                     passing.take(rows)
-            passing.finish(connection)
+            # Opened only now: that takes half a second of imports, during which the server copies what still waits.
+            with engine(self._workspace.config, self._scratch) as connection:
+                passing.finish(connection)
         self.rows.update(incoming.rows)
         self.contributions.update(passing.digests.digests())
         self._totals = passing.invoices

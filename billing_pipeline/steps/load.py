@@ -18,6 +18,7 @@ from pathlib import Path
 from shutil import rmtree
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from billing_pipeline.config import Operator
 from billing_pipeline.normalize.ownership import Holding, owners, superseded_by
@@ -163,7 +164,7 @@ class _Loader:
     def load(self, work: PartitionWork, delivery: _Delivery) -> LoadOutcome:
         """Under the operator's lock: replace this partition unless it stays as it is, then the later ones it affects."""
         period = str(delivery.period)
-        stored = _stored_holdings(work)
+        stored = _stored_holdings(work, period, None if delivery.at_once else delivery.holdings)
         elsewhere = [one for one in stored if one.period != period]
         current = work.current(period, COLLECT_PHASE)
         if delivery.at_once:
@@ -229,7 +230,7 @@ class _Loader:
             if manifest is None or current is None:
                 continue
             affected = self.read(manifest)
-            others = [one for one in _stored_holdings(work) if one.period != period]
+            others = [one for one in _stored_holdings(work, period, affected.holdings) if one.period != period]
             digest = self._input_digest(affected, affected.superseded(others))
             if current.input_digest == digest and work.intact(current):
                 continue
@@ -309,9 +310,20 @@ def _rank(document: Kept) -> tuple[object, ...]:
     return (document.created_at or "", stem_order(document.name), document.sha256)
 
 
-def _stored_holdings(work: PartitionWork) -> list[Holding]:
-    rows = work.read("invoice_documents", columns=["invoice_id", "period", "source_sha256"]).to_pylist()
-    return [Holding(row["invoice_id"], row["period"], row["source_sha256"]) for row in rows]
+def _stored_holdings(work: PartitionWork, period: str, offered: list[Holding] | None) -> list[Holding]:
+    """What is stored of the period's invoices, in whichever period: those it holds or `offered` holds, all for null.
+
+    An operator has as many holdings as invoices, and all but the few of one period are of no interest here: with 100
+    other partitions of 1 000 invoices making objects of all of them took a second.
+    """
+    stored = work.read("invoice_documents", columns=["invoice_id", "period", "source_sha256"])
+    if offered is not None:
+        here = pc.equal(stored["period"], period)
+        wanted = pa.chunked_array(
+            [*stored["invoice_id"].filter(here).chunks, pa.array([one.invoice_id for one in offered], pa.string())]
+        )
+        stored = stored.filter(pc.is_in(stored["invoice_id"], wanted))
+    return [Holding(row["invoice_id"], row["period"], row["source_sha256"]) for row in stored.to_pylist()]
 
 
 def _not_evaluated(work: PartitionWork, detail: str | None, counts: RowCounts) -> pa.Table:

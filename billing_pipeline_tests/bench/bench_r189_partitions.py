@@ -67,19 +67,27 @@ def main() -> None:
             places[name] = (write_workspace(folder / name), server.url_for(name))
             replace(places[name], files[0], f"{name}-first")
         store_others(places["among_others"][1], options.others)
-        seconds: dict[str, list[float]] = {name: [] for name in places}
+        measured: dict[str, list[tuple[float, float]]] = {name: [] for name in places}
         for run in range(options.runs):
             for name, place in places.items():
-                seconds[name].append(replace(place, files[(run + 1) % 2], f"{name}-{run}"))
-        for name, measured in seconds.items():
-            shown = ", ".join(f"{one:.2f}" for one in measured)
-            print(f"{name:<13} {statistics.median(measured):6.2f} s   of {shown}")
-        ratio = statistics.median(seconds["among_others"]) / statistics.median(seconds["alone"])
-        print(f"with {options.others} other partitions of {options.rows} rows: {ratio:.2f} times as long")
+                measured[name].append(replace(place, files[(run + 1) % 2], f"{name}-{run}"))
+        print(f"with {options.others} other partitions of {options.rows} rows, medians of {options.runs}")
+        for at, what in enumerate(("seconds", "processor seconds")):
+            alone, among = ([one[at] for one in measured[name]] for name in places)
+            ratio = statistics.median(one / other for one, other in zip(among, alone, strict=True))
+            print(
+                f"  {what:<18} alone {statistics.median(alone):6.2f}   among others {statistics.median(among):6.2f}"
+                f"   {ratio:.2f} times as long"
+            )
+            print(f"  {'':<18} of {shown(alone)}   of {shown(among)}")
 
 
-def replace(place: tuple[Path, str], file: Path, run_id: str) -> float:
-    """Seconds of loading `file` in the place of what is there."""
+def shown(values: list[float]) -> str:
+    return ", ".join(f"{one:.2f}" for one in values)
+
+
+def replace(place: tuple[Path, str], file: Path, run_id: str) -> tuple[float, float]:
+    """(seconds, processor seconds) of loading `file` in the place of what is there."""
     config, url = place
     offered = config.parent / "inbox" / f"charges_{MONTH}.csv"
     offered.unlink(missing_ok=True)
@@ -87,8 +95,8 @@ def replace(place: tuple[Path, str], file: Path, run_id: str) -> float:
         os.link(file, offered)
     except OSError:
         shutil.copy(file, offered)
-    seconds: float = loaded(config, url, run_id)["seconds"]
-    return seconds
+    found = loaded(config, url, run_id)
+    return found["seconds"], found["processor"]
 
 
 if __name__ == "__main__":
