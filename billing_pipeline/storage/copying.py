@@ -140,10 +140,9 @@ def _plain_text(rows: pa.Table) -> bytes | None:
 
 
 def _written(rows: pa.Table, options: pyarrow.csv.WriteOptions) -> bytes:
-    sink = pa.BufferOutputStream()
+    sink = io.BytesIO()
     pyarrow.csv.write_csv(rows, sink, options)
-    written: bytes = sink.getvalue().to_pybytes()
-    return written
+    return sink.getvalue()
 
 
 def _holds_empty_text(values: pa.ChunkedArray) -> bool:
