@@ -8,7 +8,7 @@ worker: types are what they are, plans stay short, and a lost executor loses not
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,9 @@ def spark_engine(config: BillingConfig, scratch: Path) -> Iterator[Any]:
     """A backend whose tables live under `scratch` and are gone with it. Whatever Spark says becomes one EngineError."""
     session, release = new_session(config)
     backend = SparkBackend()
+    backend.use_folder(scratch / f"spark-{uuid.uuid4().hex}")
     try:
         backend.do_connect(session, **_SESSION)
-        backend.use_folder(scratch / f"spark-{uuid.uuid4().hex}")
         yield backend
     except (PySparkException, Py4JError) as error:
         raise EngineError(f"{config.path}: engine spark: {first_line(error)}; run again once it is mended") from error
@@ -64,9 +64,10 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis ships types that stri
         self._views: set[str] = set()
 
     def discard(self) -> None:
-        """Drop every view and file made here."""
-        for name in sorted(self._views):
-            self._session.catalog.dropTempView(name)
+        """Drop every view and file made here; a cluster that is gone has dropped its views itself."""
+        with suppress(PySparkException, Py4JError):
+            for name in sorted(self._views):
+                self._session.catalog.dropTempView(name)
         self._views.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 

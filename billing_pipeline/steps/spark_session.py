@@ -11,6 +11,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -19,15 +20,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
-
 from billing_pipeline.config import BillingConfig, Spark
 from billing_pipeline.errors import ConfigurationError, EngineError
 
 _JAVA = 17
 _CONNECT_PORT = 15002
 _ANSWER_WITHIN_S = 10
-# A driver on this machine listens to this machine only, and its executors write beside the pipeline's other scratch.
+# With executors on this machine alone, the driver listens to this machine alone.
 _LOCAL_MASTERS = ("local[", "local-cluster[")
 _SETTINGS = {
     "spark.app.name": "billing_pipeline",
@@ -40,7 +39,7 @@ _starting = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class _Driver:
-    """`home`: its files in our scratch; `work`: where local-cluster's executors keep jars and logs, in Spark's package."""
+    """`home`: its files; `work`: where local-cluster's executors keep jars and logs, in Spark's package."""
 
     session: Any
     gateway: Any
@@ -123,7 +122,8 @@ def _start_driver(config: BillingConfig, master: str) -> _Driver:
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
-    home = _home(config)
+    # Not in data_dir: that is shared with other machines, and what a driver spills is its own affair.
+    home = Path(tempfile.mkdtemp(prefix="billing-spark-"))
     conf = SparkConf(loadDefaults=False).setMaster(master).setAll(list(_SETTINGS.items()))
     conf.set("spark.sql.warehouse.dir", (home / "warehouse").as_uri())
     if master.startswith(_LOCAL_MASTERS):
@@ -141,18 +141,6 @@ def _start_driver(config: BillingConfig, master: str) -> _Driver:
         ) from None
     work = Path(_find_spark_home(), "work", context.applicationId)
     return _Driver(SparkSession(context), gateway, home, work)
-
-
-def _home(config: BillingConfig) -> Path:
-    """This process's folder for Spark, and none left of processes that are gone."""
-    scratch = config.storage.data_dir / "scratch"
-    for folder in scratch.glob("spark-*"):
-        number = folder.name.removeprefix("spark-")
-        if number.isdigit() and not psutil.pid_exists(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
-    home = scratch / f"spark-{os.getpid()}"
-    (home / "local").mkdir(parents=True, exist_ok=True)
-    return home
 
 
 def stop_driver() -> None:
