@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandera.pandas as pa
-
 from billing_pipeline.errors import InventoryError
 from billing_pipeline.normalize.inventory import InventoryFile, cells_of, refuse_faults
 from billing_pipeline.normalize.inventory_rules import (
@@ -21,6 +19,7 @@ from billing_pipeline.normalize.inventory_rules import (
     text_column,
     unique_rows,
 )
+from billing_pipeline.schemas.row_validation import pandera as pa
 
 # The API's words, from its published OpenAPI 1.90.0. VAT code → rate in percent with two decimals, as whole hundredths.
 VAT_RATES: Mapping[str, int] = {
