@@ -13,10 +13,9 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -182,20 +181,18 @@ def document_name(sha256: str, extension: str) -> str:
     return f"{sha256}.{'body.json' if extension == 'json' else extension}"
 
 
-@contextmanager
-def _opened(content: bytes | Path) -> Iterator[BinaryIO]:
+def _delivered(content: bytes | Path) -> Iterator[bytes]:
     """A file that is delivered into a folder may vanish, or its disk fail, while we read: that is not our disk."""
     if isinstance(content, bytes):
-        yield BytesIO(content)
+        yield content
         return
     try:
-        file = content.open("rb")
+        with content.open("rb") as file:
+            yield from _pieces(file)
     except OSError as error:
         raise SourceError(
             f"{content}: cannot be read: {error.strerror}; put the file back whole and run the period again"
         ) from None
-    with file:
-        yield file
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
@@ -215,8 +212,8 @@ def first_seen_before(sidecar: Path) -> str | None:
 def copy_bytes(content: bytes | Path, target: Path, *, synced: bool = True) -> tuple[str, int]:
     """Write `content` to `target`, durably if `synced`, hashing on the way: (sha256, bytes)."""
     digest, size = hashlib.sha256(), 0
-    with _opened(content) as source, target.open("xb") as file:
-        for piece in _pieces(source):
+    with target.open("xb") as file:
+        for piece in _delivered(content):
             digest.update(piece)
             size += len(piece)
             file.write(piece)
