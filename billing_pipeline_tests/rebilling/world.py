@@ -49,11 +49,14 @@ class Boundaries:
 
     def __init__(self, fatal: int = 0, die: Callable[[], Any] | None = None) -> None:
         self.passed = 0
+        self.after_calls: list[int] = []
         self._fatal = fatal
         self._die = die
 
-    def reached(self) -> None:
+    def reached(self, *, called: bool = False) -> None:
         self.passed += 1
+        if called:
+            self.after_calls.append(self.passed)
         if self.passed == self._fatal:
             if self._die is not None:
                 self._die()
@@ -96,7 +99,7 @@ class DyingApi(CustomerInvoicing):
 
     def _around(self, call: Callable[..., Any], *arguments: Any) -> Any:
         result = call(*arguments)
-        self._boundaries.reached()
+        self._boundaries.reached(called=True)
         return result
 
     def create(self, *arguments: Any) -> Any:
