@@ -1,6 +1,7 @@
 """The SQL behind the answers: JSON made by PostgreSQL out of the declared shapes, so that a numeric stays what it is.
 
-Building a page of 50 invoices there takes the server's other core 0.2 ms; out of Python's Decimals it took ours 1.6 ms.
+Measured in processor time: shaping a page of 50 invoices out of Python's Decimals takes 0.95 ms of our only core, the whole
+statement that answers with their text 0.4 ms of the server's.
 Only names from this program's own declarations become part of a statement; what a caller sends is always a parameter.
 """
 
