@@ -3,6 +3,7 @@
 The last month is neither paid nor disputed yet, so that whoever runs the demo has something left to claim.
 """
 
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,8 +14,9 @@ from billing_pipeline.sandbox.reseller import Injection, Reseller
 PAYMENT_COLUMNS = ("operator_code", "invoice_id", "paid_on")
 DISPUTE_COLUMNS = ("operator_code", "period", "item_id", "sent_on", "reference", "status", "credited_amount")
 _PAID_AFTER = timedelta(days=20)
-# How each operator answers the first overcharges of a month: not yet, half of it, not at all, all of it.
+# How one dispute after the other is answered: not yet, with half of it, not at all, with all of it.
 _ANSWERS = ("sent", "accepted half", "refused", "accepted")
+_DISPUTES_PER_OPERATOR = 3
 
 
 def payments(reseller: Reseller) -> Iterator[tuple[str, ...]]:
@@ -28,6 +30,7 @@ def payments(reseller: Reseller) -> Iterator[tuple[str, ...]]:
 
 def disputes(reseller: Reseller) -> Iterator[tuple[str, ...]]:
     """Some overcharges of the first month per operator, each answered another way."""
+    answers = itertools.cycle(_ANSWERS)
     for operator in reseller.operators:
         for period in reseller.periods[:-1][:1]:
             overcharged = [
@@ -36,9 +39,9 @@ def disputes(reseller: Reseller) -> Iterator[tuple[str, ...]]:
                 if (one.operator_code, one.period) == (operator.code, period) and _is_overcharge(one)
             ]
             sent_on = period.shift(1).first_day + timedelta(days=26)
-            for number, (injection, answer) in enumerate(zip(overcharged, _ANSWERS, strict=False), start=1):
+            for number, injection in enumerate(overcharged[:_DISPUTES_PER_OPERATOR], start=1):
                 reference = f"{operator.prefix}-{period.year}{period.month:02d}-{number:03d}"
-                status, credited = _answer(injection, answer)
+                status, credited = _answer(injection, next(answers))
                 yield (
                     operator.code, str(period), injection.subject, sent_on.isoformat(), reference, status, credited,
                 )  # fmt: skip

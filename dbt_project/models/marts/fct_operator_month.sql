@@ -47,21 +47,35 @@ months as (
     group by operator_code, period, currency
 ),
 
+-- By a window and not by joining the months to themselves, which would work all of them out twice.
+preceded as (
+    select
+        months.*,
+        lag(period) over of_currency = {{ previous_month('period') }} as follows_directly,
+        lag(expected) over of_currency as preceding_expected,
+        lag(billed) over of_currency as preceding_billed,
+        lag(recoverable) over of_currency as preceding_recoverable
+    from months
+    window of_currency as (partition by operator_code, currency order by period)
+),
+
 -- A month before that was evaluated and had nothing in the currency counts as 0; one that was not tells nothing.
 compared as (
     select
-        months.*,
-        case when before.state = 'EVALUATED' then coalesce(previous.expected, 0) end as expected_before,
-        case when before.state = 'EVALUATED' then coalesce(previous.billed, 0) end as billed_before,
-        case when before.state = 'EVALUATED' then coalesce(previous.recoverable, 0) end as recoverable_before
-    from months
+        preceded.*,
+        case
+            when before.state = 'EVALUATED' then case when follows_directly then preceding_expected else 0 end
+        end as expected_before,
+        case
+            when before.state = 'EVALUATED' then case when follows_directly then preceding_billed else 0 end
+        end as billed_before,
+        case
+            when before.state = 'EVALUATED' then case when follows_directly then preceding_recoverable else 0 end
+        end as recoverable_before
+    from preceded
     left join {{ ref('stg_reconciliation_summary') }} as before
-        on before.operator_code = months.operator_code
-        and before.period = {{ previous_month('months.period') }}
-    left join months as previous
-        on previous.operator_code = months.operator_code
-        and previous.period = {{ previous_month('months.period') }}
-        and previous.currency = months.currency
+        on before.operator_code = preceded.operator_code
+        and before.period = {{ previous_month('preceded.period') }}
 )
 
 select

@@ -1,4 +1,5 @@
-with items as (
+-- Not materialized where a part is used twice: else the whole history would be worked out for a month of it.
+with items as not materialized (
     select * from {{ ref('fct_reconciliation_items') }} where recoverable_amount > 0
 ),
 
@@ -11,6 +12,22 @@ first_payments as (
     select operator_code, invoice_id, min(paid_on) as paid_on
     from {{ ref('stg_payments') }}
     group by operator_code, invoice_id
+),
+
+-- The latest dispute speaks for the item, by the day it was sent and then by its reference; credits add up.
+disputed as not materialized (
+    select
+        operator_code,
+        period,
+        item_id,
+        count(*)::bigint as dispute_count,
+        min(sent_on) as first_sent_on,
+        sum(credited_amount) as credited,
+        (array_agg(status order by sent_on desc, reference desc))[1] as dispute_status,
+        (array_agg(reference order by sent_on desc, reference desc))[1] as dispute_reference,
+        max(sent_on) as disputed_on
+    from {{ ref('stg_disputes') }}
+    group by operator_code, period, item_id
 ),
 
 shares as (
@@ -27,7 +44,8 @@ shares as (
         invoices.invoice_date,
         (invoices.received_at at time zone 'Europe/Paris')::date as received_on,
         -- A credit note that states no date at all is as old as the month whose invoices it came with.
-        (to_date(shares.period, 'YYYY-MM') + interval '1 month' - interval '1 day')::date as invoice_month_end
+        (to_date(shares.period, 'YYYY-MM') + interval '1 month' - interval '1 day')::date as invoice_month_end,
+        disputed.first_sent_on
     from item_lines
     inner join {{ ref('stg_line_allocations') }} as shares
         on shares.operator_code = item_lines.operator_code
@@ -40,51 +58,41 @@ shares as (
     left join first_payments
         on first_payments.operator_code = shares.operator_code
         and first_payments.invoice_id = shares.invoice_id
+    left join disputed
+        on disputed.operator_code = item_lines.operator_code
+        and disputed.period = item_lines.period
+        and disputed.item_id = item_lines.item_id
 ),
 
--- The earliest of the invoices that bill it decides: a claim sent by then is in time for all of them. What is paid is
--- counted from the payment, what is not from the invoice, which comes before any payment of it.
-claim_dates as (
-    select distinct on (operator_code, period, item_id)
-        operator_code,
-        period,
-        item_id,
+basis as (
+    select
+        shares.*,
+        coalesce(paid_on, invoice_date, received_on) as claim_from,
         case
             when paid_on is not null then 'payment'
             when invoice_date is not null then 'invoice_date'
             else 'received_at'
-        end as claim_basis,
-        coalesce(paid_on, invoice_date, received_on) as claim_from
+        end as claim_basis
     from shares
-    where amount > 0 and coalesce(paid_on, invoice_date, received_on) is not null
-    order by operator_code, period, item_id, claim_from, claim_basis
 ),
 
-disputed as (
+-- The earliest of the invoices that bill it decides: a claim sent by then is in time for all of them. What is paid is
+-- counted from the payment, what is not from the invoice, which comes before any payment of it.
+-- Credits that came on an invoice since the dispute was sent are in the item's billed amount already: of what the
+-- disputes file says was credited, only the rest has still to be taken off.
+billing as (
     select
         operator_code,
         period,
         item_id,
-        count(*)::bigint as dispute_count,
-        min(sent_on) as first_sent_on,
-        sum(credited_amount) as credited
-    from {{ ref('fct_disputes') }}
+        min(claim_from) filter (where amount > 0) as claim_from,
+        (array_agg(claim_basis order by claim_from, claim_basis) filter (where amount > 0 and claim_from is not null))[1]
+            as claim_basis,
+        -sum(amount) filter (
+            where amount < 0 and coalesce(invoice_date, received_on, invoice_month_end) >= first_sent_on
+        ) as credited
+    from basis
     group by operator_code, period, item_id
-),
-
--- Credits that came on an invoice since the dispute was sent are in the item's billed amount already: of what the
--- disputes file says was credited, only the rest has still to be taken off.
-credited_on_invoices as (
-    select shares.operator_code, shares.period, shares.item_id, -sum(shares.amount) as credited
-    from shares
-    inner join disputed
-        on disputed.operator_code = shares.operator_code
-        and disputed.period = shares.period
-        and disputed.item_id = shares.item_id
-    where
-        shares.amount < 0
-        and coalesce(shares.invoice_date, shares.received_on, shares.invoice_month_end) >= disputed.first_sent_on
-    group by shares.operator_code, shares.period, shares.item_id
 ),
 
 dated as (
@@ -92,38 +100,28 @@ dated as (
         items.*,
         operators.operator_name,
         operators.claim_months,
-        coalesce(claim_dates.claim_basis, 'period_end') as claim_basis,
+        coalesce(billing.claim_basis, 'period_end') as claim_basis,
         coalesce(
-            claim_dates.claim_from,
+            billing.claim_from,
             (to_date(items.period, 'YYYY-MM') + interval '1 month' - interval '1 day')::date
         ) as claim_from,
         least(
-            items.recoverable_amount,
-            greatest(coalesce(disputed.credited, 0) - coalesce(credited_on_invoices.credited, 0), 0)
+            items.recoverable_amount, greatest(coalesce(disputed.credited, 0) - coalesce(billing.credited, 0), 0)
         )::numeric(18, 6) as credited_amount,
         coalesce(disputed.dispute_count, 0) as dispute_count,
-        latest.status as dispute_status,
-        latest.reference as dispute_reference,
-        latest.sent_on as disputed_on
+        disputed.dispute_status,
+        disputed.dispute_reference,
+        disputed.disputed_on
     from items
     inner join {{ ref('dim_operator') }} as operators on operators.operator_code = items.operator_code
-    left join claim_dates
-        on claim_dates.operator_code = items.operator_code
-        and claim_dates.period = items.period
-        and claim_dates.item_id = items.item_id
+    left join billing
+        on billing.operator_code = items.operator_code
+        and billing.period = items.period
+        and billing.item_id = items.item_id
     left join disputed
         on disputed.operator_code = items.operator_code
         and disputed.period = items.period
         and disputed.item_id = items.item_id
-    left join {{ ref('fct_disputes') }} as latest
-        on latest.operator_code = items.operator_code
-        and latest.period = items.period
-        and latest.item_id = items.item_id
-        and latest.is_latest
-    left join credited_on_invoices
-        on credited_on_invoices.operator_code = items.operator_code
-        and credited_on_invoices.period = items.period
-        and credited_on_invoices.item_id = items.item_id
 ),
 
 due as (
