@@ -1,26 +1,22 @@
 """A disk that runs full in the middle: one line says so, what was stored stays, and the next run makes it whole."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from billing_pipeline.storage import embedded
 from billing_pipeline_tests.faults.conftest import CORRECTED
-from billing_pipeline_tests.faults.places import EmbeddedPlace
 from billing_pipeline_tests.faults.small_disk import SmallDisk
 from billing_pipeline_tests.pipeline import tables
-from billing_pipeline_tests.pipeline.places import Place, folder_for_a_server
-from billing_pipeline_tests.pipeline.program import Ended, Program
-from billing_pipeline_tests.pipeline.rive import FILES, deliver, write_configuration, write_inputs
+from billing_pipeline_tests.pipeline.places import Place
+from billing_pipeline_tests.pipeline.program import Ended
+from billing_pipeline_tests.pipeline.rive import deliver, write_inputs
 
 FULL = os.environ.get("BILLING_TEST_SWEEP") == "full"
 KIB = 1024
 # A run of this month writes some 100 KiB, so it ends for want of space in another place each time.
 LEFT = (0, 4 * KIB, 12 * KIB, 24 * KIB, 40 * KIB, 64 * KIB, 96 * KIB, 160 * KIB)
 SUBSET = (0, 40 * KIB)
-# With the server on it: what of its tables must grow, and what finds room in the pages it has, differs.
-LEFT_WITH_SERVER = (0, 64 * KIB, 256 * KIB, 1024 * KIB)
 pytestmark = pytest.mark.timeout(900)
 NO_SPACE = "No space left on device"
 
@@ -70,44 +66,3 @@ def test_a_full_data_dir_fails_the_run_and_the_next_one_is_whole(
         assert tables.changed(undisturbed, place.content()) == {}
         assert tables.unlike_in_parquet(place.folder, place.stored()) == {}
         assert tables.leftovers(place.folder) == []
-
-
-@pytest.fixture
-def with_server(program: Program) -> Iterator[tuple[EmbeddedPlace, SmallDisk]]:
-    with folder_for_a_server() as above:
-        folder = above / "place"
-        write_configuration(folder)
-        with SmallDisk.mounted(folder / "data", 400) as disk:
-            try:
-                yield EmbeddedPlace(folder, program), disk
-            finally:
-                embedded.stop(folder / "data")
-
-
-@pytest.mark.parametrize(
-    "left", LEFT_WITH_SERVER if FULL else LEFT_WITH_SERVER[:1], ids=lambda size: f"{size // KIB} KiB left"
-)
-def test_a_full_disk_under_the_server_too_fails_the_run_and_the_next_one_is_whole(
-    with_server: tuple[EmbeddedPlace, SmallDisk], undisturbed: tables.Stored, left: int
-) -> None:
-    place, disk = with_server
-    place.deliver(FILES["2024-01"])
-    place.run(code=0)
-    # Many lines, so that tables have to grow.
-    many = [(f"RI-{number}", "R1", "30.00", "2024-01") for number in range(4000)]
-    place.deliver(many)
-    before = place.content()
-    disk.fill(left)
-    ended = place.run()
-    assert ended.code == 1
-    assert "Traceback" not in ended.out + ended.err
-    assert any(NO_SPACE in line for line in ended.errors), ended.errors
-    disk.empty()
-    assert tables.changed(before, place.content()).keys() <= {"reconciliation_summary", "partition_loads"}
-    place.deliver(CORRECTED)
-    place.run(code=0)
-    after = place.content()
-    for name in ("invoices", "invoice_lines", "line_allocations", "reconciliation_items", "reconciliation_reasons"):
-        assert after[name] == undisturbed[name], name
-    assert tables.leftovers(place.folder) == []
-    assert place.unfinished() == 0
