@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,8 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from billing_pipeline.config import load_config
-from billing_pipeline.defs.instance import open_instance, prepare_home
-from billing_pipeline.defs.location import code_location
-from billing_pipeline.storage.servers import connect_databases
+from billing_pipeline_tests.integration.located import launch as _launch
+from billing_pipeline_tests.integration.located import opened as _opened
 from billing_pipeline_tests.pipeline import tables
 from billing_pipeline_tests.pipeline.places import Place
 from billing_pipeline_tests.pipeline.rive import deliver, write_inputs
@@ -36,19 +33,6 @@ def delivered(new_place: Callable[[], Place]) -> Place:
 
 
 _SECOND = "  - {code: AUTRE, name: Autre, source: {type: r189_files, folder: ./inbox/autre}}\n"
-
-
-@contextmanager
-def _opened(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dg.Definitions, dg.DagsterInstance]]:
-    """The code location and instance of a place, as `dagster dev` would have them, in this process."""
-    for name in ("DAGSTER_HOME", "BILLING_PIPELINE_DAGSTER_STORAGE"):
-        monkeypatch.setenv(name, "")  # set by prepare_home, and taken back after the test
-    for name, value in place.environment.items():
-        monkeypatch.setenv(name, value)
-    config = load_config(place.folder / "billing.yaml")
-    home = prepare_home(config, connect_databases(config))
-    with open_instance(home) as instance:
-        yield code_location(config), instance
 
 
 def _described(definitions: dg.Definitions) -> dict[str, Any]:
@@ -128,16 +112,6 @@ def test_the_schedules_tick_asks_for_the_month_before_of_every_operator(
         requests = schedule.evaluate_tick(context).run_requests
     assert sorted(str(request.partition_key) for request in requests or []) == ["AUTRE|2024-03", "RIVE|2024-03"]
     assert len({request.run_key for request in requests or []}) == 2
-
-
-def _launch(definitions: dg.Definitions, instance: dg.DagsterInstance, operator: str, period: str) -> Any:
-    """The whole job for one partition, as the UI launches it: no tags, no configuration, no selection of ours."""
-    return definitions.resolve_job_def("monthly_billing").execute_in_process(
-        instance=instance,
-        partition_key=dg.MultiPartitionKey({"operator": operator, "period": period}),
-        raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
 
 
 def _failures(result: Any) -> list[str]:
