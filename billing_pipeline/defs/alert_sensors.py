@@ -11,7 +11,7 @@ import dagster as dg
 
 from billing_pipeline.alerts.alert import Alert, Kind, failed
 from billing_pipeline.config import BillingConfig, load_config
-from billing_pipeline.defs.launch import ABANDONED_TAG, COMMAND_TAG
+from billing_pipeline.defs.launch import ABANDONED_TAG, is_by_command
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.errors import BillingError
 from billing_pipeline.steps.conditions import outbox_of, review, tell
@@ -70,7 +70,7 @@ def _on_conditions(status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
 
 def _is_told(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent]) -> str | None:
     """Why this failed run is nobody's news; null when it is."""
-    if COMMAND_TAG in run.tags and ABANDONED_TAG not in run.tags:
+    if is_by_command(run) and ABANDONED_TAG not in run.tags:
         return "A run of the command line, which has told of it."
     if run.tags.get(_WILL_RETRY_TAG) == "true":
         return "It is run again."

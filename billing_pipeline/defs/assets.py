@@ -10,7 +10,7 @@ import dagster as dg
 from billing_pipeline.config import Operator
 from billing_pipeline.defs.columns import definition_metadata, lineage_metadata
 from billing_pipeline.defs.jobs import COLLECT_GROUP, RECONCILE_GROUP
-from billing_pipeline.defs.launch import COMMAND_TAG
+from billing_pipeline.defs.launch import is_by_command
 from billing_pipeline.defs.partitions import OPERATOR, PERIOD
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.errors import BillingError, SourceUnreachable
@@ -242,7 +242,7 @@ def _step(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterat
 
 def _retry(context: dg.AssetExecutionContext, billing: BillingResource, error: BillingError) -> None:
     """Ask Dagster for another try where a rerun alone helps and nobody sits and waits for the answer."""
-    again = isinstance(error, SourceUnreachable) and COMMAND_TAG not in context.run.tags
+    again = isinstance(error, SourceUnreachable) and not is_by_command(context.run)
     if again and context.retry_number < billing.retries:
         context.log.warning(str(error))
         raise dg.RetryRequested(

@@ -86,6 +86,12 @@ def command_tags(run_id: str, phase: str) -> dict[str, str]:
     }
 
 
+def is_by_command(run: dg.DagsterRun) -> bool:
+    """Whether the command line executes this run. One that the UI executes again keeps the tags of the one it repeats,
+    but has a code location, which a run of ours in this process has not."""
+    return COMMAND_TAG in run.tags and run.remote_job_origin is None
+
+
 def process_tags(run_id: str) -> dict[str, str]:
     """What identifies the process a run is executed in, for those who look later whether it is still alive."""
     started = f"{psutil.Process().create_time():.2f}"
