@@ -44,7 +44,7 @@ def telling_of_failure(config: BillingConfig) -> Iterator[None]:
     try:
         yield
     except BillingError as error:
-        _tell(config, [failed(_COMMAND, f"run did not start: {error}", dt.datetime.now(dt.UTC))])
+        _tell(config, [failed(_COMMAND, f"run ended early: {error}", dt.datetime.now(dt.UTC))])
         raise
 
 

@@ -94,18 +94,21 @@ def _loaded_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinit
     complete = dg.AssetCheckSpec(
         "collection_is_complete",
         asset="invoice_lines",
+        partitions_def=partitions,
         blocking=True,
         description="Everything the source declares has arrived, and few enough rows were rejected.",
     )
     rows = dg.AssetCheckSpec(
         "rows_are_loaded_or_rejected",
         asset="invoice_lines",
+        partitions_def=partitions,
         blocking=True,
         description="Identity 1: the rows of every document are loaded or rejected.",
     )
     shares = dg.AssetCheckSpec(
         "shares_add_up_to_lines",
         asset="line_allocations",
+        partitions_def=partitions,
         blocking=True,
         description="Identity 2: a line's shares over all months add up to the line.",
     )
@@ -177,12 +180,14 @@ def _reconciled_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDef
     identities = dg.AssetCheckSpec(
         "books_balance",
         asset="reconciliation_items",
+        partitions_def=partitions,
         blocking=True,
         description="Identities 3 to 6: items, allocations, services and reasons add up, nothing is left out or twice.",
     )
     agreement = dg.AssetCheckSpec(
         "source_agrees",
         asset="source_verdicts",
+        partitions_def=partitions,
         description="The hub's own reconciliation and ours come to the same verdicts; where they differ, ours stands.",
     )
 

@@ -97,7 +97,7 @@ def test_a_run_that_cannot_start_is_told(place: Place, receiver: Receiver) -> No
     place.write("services.csv", "service_id\n")
     place.run("2024-01", options=("--operator", "RIVE"), code=2)
     ((_, content),) = receiver.posts
-    assert "run did not start" in json.loads(content)["alerts"][0]["text"]
+    assert "run ended early" in json.loads(content)["alerts"][0]["text"]
     assert "services.csv" in json.loads(content)["alerts"][0]["text"]
 
 
@@ -185,6 +185,26 @@ def test_a_network_fault_is_tried_again_by_the_daemon_and_nothing_else_is(
             (failure,) = [event for event in result.all_events if event.is_step_failure]
             assert "\n" not in failure.step_failure_data.user_failure_data.description
     assert retried == {"network": 2, "command": 0, "folder": 0}
+
+
+def test_a_backfill_from_the_graph_runs_in_the_one_process_its_run_names(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process per step would be gone between two steps, and the run marked as abandoned."""
+    with opened(place, monkeypatch) as (definitions, _):
+        assert definitions.resolve_implicit_global_asset_job_def().executor_def is dg.in_process_executor
+
+
+def test_a_months_open_gate_does_not_hide_another_months_closed_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(place, monkeypatch) as (definitions, instance):
+        for period in ("2024-02", "2024-01"):  # January's file is there, February's is not
+            launch(definitions, instance, "RIVE", period)
+        key = dg.AssetCheckKey(dg.AssetKey("invoice_lines"), "collection_is_complete")
+        history = instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
+        passed = {one.partition: one.status.value for one in history}
+    assert passed == {"RIVE|2024-01": "SUCCEEDED", "RIVE|2024-02": "FAILED"}
 
 
 def test_one_run_per_operator_and_several_operators_side_by_side(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
