@@ -17,6 +17,7 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
+from billing_pipeline.defs.instance import DAGSTER_YAML
 from billing_pipeline.periods import PARIS, Period
 from billing_pipeline.steps.deliveries import MIN_AGE_S
 from billing_pipeline_tests.integration.located import instance_of
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.timeout(900)
 LOG = logging.getLogger(__name__)
 # Two operators, of whom one has nothing yet.
 SECOND = "  - {code: AUTRE, name: Autre, source: {type: r189_files, folder: ./inbox/autre}}\n"
+# No code server outlives its test, nor is given up while others use the machine.
+WAITING = "code_servers: {local_startup_timeout: 300, wait_for_local_processes_on_shutdown: true}\n"
 
 
 @pytest.fixture
@@ -36,6 +39,7 @@ def place(new_place: Callable[[], Place]) -> Place:
     write_inputs(place)
     (place.folder / "inbox" / "autre").mkdir()
     place.write("billing.yaml", (place.folder / "billing.yaml").read_text() + SECOND)
+    place.write("data/dagster/dagster.yaml", DAGSTER_YAML + WAITING)
     return place
 
 
