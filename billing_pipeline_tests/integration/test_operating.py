@@ -203,7 +203,8 @@ def test_a_months_open_gate_does_not_hide_another_months_closed_one(
             launch(definitions, instance, "RIVE", period)
         key = dg.AssetCheckKey(dg.AssetKey("invoice_lines"), "collection_is_complete")
         history = instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
-        passed = {one.partition: one.status.value for one in history}
+        # A new place's records keep those of the run that made its databases, of another operator.
+        passed = {one.partition: one.status.value for one in history if (one.partition or "").startswith("RIVE|")}
     assert passed == {"RIVE|2024-01": "SUCCEEDED", "RIVE|2024-02": "FAILED"}
 
 
