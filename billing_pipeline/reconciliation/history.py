@@ -70,6 +70,7 @@ def _took_over(changed: Table, holders: Table) -> Table:
     """
     held = changed.select("item_id", line=changed.lines_before.unnest())
     holds = changed.select("item_id", line=changed.lines_after.unnest())
-    lost = held.anti_join(holds, ["item_id", "line"])
-    lost = lost.select("item_id", invoice_id=lost.line.re_replace(":[^:]*$", ""))
+    # Kept, since Ibis 12 cannot join what an anti-join has left to a further table.
+    lost = keep(held.anti_join(holds, ["item_id", "line"]))
+    lost = lost.mutate(invoice_id=lost.line.re_replace(":[^:]*$", ""))
     return lost.inner_join(holders, "invoice_id").select("item_id", "sha256")
