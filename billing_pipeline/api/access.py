@@ -48,6 +48,9 @@ def _network(address: str) -> str:
         return address
     if parsed.version == 4:
         return address
+    # As a socket that serves both says it: all of IPv4 lies in one /64 there, and one stranger would lock out everybody.
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 

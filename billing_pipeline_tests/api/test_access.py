@@ -112,6 +112,14 @@ def test_one_ipv6_network_is_one_guesser() -> None:
     assert status_of(access, "guess", "2001:db8:0:2::1") == 401
 
 
+def test_ipv4_addresses_on_a_socket_for_both_are_not_one_guesser() -> None:
+    access = Access([KEY])
+    for _ in range(FAILURES):
+        assert status_of(access, "guess", "::ffff:192.0.2.1") == 401
+    assert status_of(access, KEY, "::ffff:192.0.2.1") == 429
+    assert status_of(access, KEY, "::ffff:192.0.2.2") == 200
+
+
 def test_a_flood_of_addresses_does_not_fill_the_memory() -> None:
     attempts = FailedAttempts()
     for number in range(2 * MAX_ADDRESSES):
