@@ -33,6 +33,8 @@ PAYMENT_DELAYS = (
     "sixty_days_end_of_month", "ninety_days", "ninety_days_end_of_month", "one_hundred_and_twenty_days",
 )  # fmt: skip
 LOCALES = ("fr", "en", "de", "it", "nl", "pt", "es")
+# Not `isprintable`: a French name may well hold a no-break space.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _REMOTE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _COLUMNS = ("customer_id", "invoicing_customer_id", "name", "vat_code", "payment_delay", "locale")
 
@@ -53,22 +55,22 @@ def _one_of(*words: str) -> pa.Check:
     return cell_check(words.__contains__, f"is none of {', '.join(words)}; write one of them")
 
 
+_NO_CONTROL = cell_check(lambda cell: _CONTROL.search(cell) is None, "holds a control character; remove it", blank=True)
+
 CUSTOMERS = FileRules(
     columns=_COLUMNS,
     required=_COLUMNS,
     schema=pa.DataFrameSchema(
         {
-            "customer_id": text_column(filled("give every customer the id that the inventory has")),
+            # It goes into the journal and the tables as it is, and PostgreSQL has no U+0000.
+            "customer_id": text_column(filled("give every customer the id that the inventory has"), _NO_CONTROL),
             "invoicing_customer_id": text_column(
                 cell_check(
                     lambda cell: _REMOTE_ID.fullmatch(cell) is not None,
                     "is not an id of the invoicing API (letters, digits, _ . : -); copy it from there",
                 )
             ),
-            "name": text_column(
-                filled("name the customer"),
-                cell_check(str.isprintable, "holds a control character; remove it", blank=True),
-            ),
+            "name": text_column(filled("name the customer"), _NO_CONTROL),
             "vat_code": text_column(_one_of(*VAT_RATES)),
             "payment_delay": text_column(_one_of(*PAYMENT_DELAYS)),
             "locale": text_column(_one_of(*LOCALES)),

@@ -34,6 +34,14 @@ class ResoldService:
     terminated_on: dt.date | None
     resale_price_ht: Decimal | None
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "ResoldService":
+        """A row of the inventory; what PostgreSQL has no character for is shown in it, as in every table it is in."""
+        shown: dict[str, Any] = {
+            name: one.replace("\0", "\u2400") if isinstance(one, str) else one for name, one in row.items()
+        }
+        return cls(**shown)
+
     def days_in(self, period: Period) -> tuple[dt.date, dt.date] | None:
         """First and last day of service in the period; None without one."""
         first = max(self.activated_on, period.first_day)
@@ -186,8 +194,7 @@ def _line(service: ResoldService, period: Period, locale: str, costs: Costs) -> 
     cost, currency = costs.get((service.operator_code, service.service_id), (None, ""))
     return PlannedLine(
         service.service_id,
-        # What PostgreSQL has no character for is shown, as everywhere else.
-        (service.description or service.service_id).replace("\0", "\u2400"),
+        service.description or service.service_id,
         int(cents),
         "" if count == period.days else _days(days, count, period, locale),
         plain_decimal(cost) if cost is not None and currency == service.currency else None,

@@ -93,7 +93,7 @@ def read_inputs(config: BillingConfig, period: Period) -> Inputs:
     inventory = parse_inventory(files, [operator.code for operator in config.operators])
     customers, warnings = read_customers(settings_of(config).customers)
     columns = list(ResoldService.__dataclass_fields__)
-    services = tuple(ResoldService(**row) for row in inventory.services.select(columns).to_pylist())
+    services = tuple(ResoldService.of(row) for row in inventory.services.select(columns).to_pylist())
     return Inputs(services, customers, (*inventory.warnings, *warnings))
 
 

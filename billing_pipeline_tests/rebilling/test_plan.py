@@ -1,6 +1,7 @@
 """What a customer is to be invoiced: cents that come out of a calculator, and everybody who is left out is named."""
 
 import datetime as dt
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from billing_pipeline.errors import InventoryError
 from billing_pipeline.normalize.customers import read_customers
 from billing_pipeline.periods import Period
 from billing_pipeline.rebilling.documents import accepted_ttc, lines_body, timeline_body
-from billing_pipeline.rebilling.plan import PlannedInvoice, plan_invoices
+from billing_pipeline.rebilling.plan import PlannedInvoice, ResoldService, plan_invoices
 from billing_pipeline_tests.rebilling.world import CUSTOMERS, PERIOD, service
 
 HEADER = "customer_id,invoicing_customer_id,name,vat_code,payment_delay,locale\n"
@@ -120,11 +121,13 @@ def test_whoever_is_left_out_is_named_with_the_remedy(services, customer_id: str
 
 
 def test_the_plan_comes_back_from_its_event_as_it_was() -> None:
-    plan = only(service(1, "CUST-A", "7.77", activated_on=dt.date(2024, 3, 9), description="Accès «1»\0"))
+    stated = service(1, "CUST-A", "7.77", activated_on=dt.date(2024, 3, 9), description="Accès «1»\0")
+    plan = only(ResoldService.of({**asdict(stated), "service_id": "SVC\0"}))
     again = PlannedInvoice.of(plan.content())
     assert again == plan
     assert again.digest == plan.digest
-    assert "\0" not in again.lines[0].description
+    # PostgreSQL would refuse what the journal has taken, and the month could not be invoiced any more.
+    assert (again.lines[0].description, again.lines[0].service_id) == ("Accès «1»␀", "SVC␀")
 
 
 def test_a_line_is_a_unit_of_service_delivery_with_the_customers_vat_code() -> None:
@@ -162,6 +165,11 @@ def test_a_customers_file_is_read(tmp_path: Path) -> None:
     assert "phone" in warnings[0]
 
 
+def test_a_customers_name_may_hold_a_no_break_space(tmp_path: Path) -> None:
+    customers, _ = read_customers(_customers(tmp_path, HEADER + ROW.replace("Garage", "Garage n°\u00a05")))
+    assert customers["CUST-A"].name.startswith("Garage n°\u00a05")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -173,6 +181,7 @@ def test_a_customers_file_is_read(tmp_path: Path) -> None:
         (HEADER + ROW.replace("org-a", "../x"), "row 1, column invoicing_customer_id: is not an id"),
         (HEADER + ROW.replace("Garage", ""), "row 1, column name: is empty"),
         (HEADER + ROW.replace("Garage", "Ga\0rage"), "row 1, column name: holds a control character"),
+        (HEADER + ROW.replace("CUST-A", "CUST\0A"), "row 1, column customer_id: holds a control character"),
         (HEADER.replace(",locale", "") + "CUST-A,org-a,Garage,FR_2000,thirty_days\n", "column locale is missing"),
         (HEADER + "CUST-A,org-a\n", "row 1: 2 fields"),
     ],
