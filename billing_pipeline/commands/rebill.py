@@ -9,7 +9,7 @@ from pathlib import Path
 
 from billing_pipeline.commands.requests import requested_period
 from billing_pipeline.config import BillingConfig, load_config
-from billing_pipeline.errors import UsageError
+from billing_pipeline.errors import UsageError, one_line
 from billing_pipeline.periods import Period
 from billing_pipeline.rebilling.sequence import Finalization
 from billing_pipeline.reports.customer_invoices import as_table, with_margins
@@ -55,7 +55,7 @@ def give_up_draft(path: Path, *, period: str | None, invoicing_id: str) -> int:
     month = _period(config, period)
     with Workspace.open(config) as workspace:
         customer_id = steps.give_up_draft(workspace, month, invoicing_id, run_id=_run_id())
-    print(f"{customer_id} {month}: {invoicing_id} is given up; the next rebill makes another draft")
+    print(f"{customer_id} {month}: {invoicing_id} is given up; asked for again, another draft is made")
     return EXIT_DONE
 
 
@@ -97,7 +97,10 @@ def _report(workspace: Workspace, period: Period, outcome: steps.Outcome) -> int
     elif not (outcome.refused or outcome.failed):
         print(f"{period}: nothing to invoice; no active service has a resale price")
     for customer_id, reason in outcome.refused.items():
-        print(f"billing-pipeline: {customer_id or 'no customer'} {period}: not prepared: {reason}", file=sys.stderr)
+        print(
+            f"billing-pipeline: {one_line(customer_id) or 'no customer'} {period}: not prepared: {reason}",
+            file=sys.stderr,
+        )
     for customer_id in outcome.to_review:
         told = outcome.records[customer_id].detail
         print(f"billing-pipeline: {customer_id} {period}: needs review: {told}", file=sys.stderr)

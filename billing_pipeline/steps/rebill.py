@@ -197,6 +197,9 @@ def _one(
         if isinstance(error, Refused) and error.status in _NO_KEY:
             raise
         outcome.failed[customer_id] = str(error)
+        if isinstance(error, Refused):
+            outcome.failures_in_a_row = 0  # an API that says no is there, and says it of this document
+            return
         outcome.failures_in_a_row += 1
         if outcome.failures_in_a_row == _FAILURES_IN_A_ROW:
             raise

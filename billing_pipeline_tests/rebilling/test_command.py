@@ -196,6 +196,28 @@ def test_an_api_that_is_down_is_told_once_and_the_next_run_goes_on(world: World,
     assert len(world.documents("CUST-C")) == 1
 
 
+def test_three_customers_the_api_refuses_do_not_keep_the_next_from_his_invoice(world: World, rebill: Rebill) -> None:
+    with (world.folder / "services.csv").open("a") as file:
+        file.write("S-7,ORANGE,Accès 7,CUST-E,EUR,20.00,0,2023-01-01,,O7,,,,50.00\n")
+    with (world.folder / "customers.csv").open("a") as file:
+        file.write("CUST-E,org-cust-e,Client E,FR_2000,thirty_days,fr\n")
+    world.disturbed.on = {"/lines": ("redirect", 3)}
+    code, out, errors = rebill("--period", "2024-03", "--without-cost-check")
+    assert code == 1
+    for customer_id in ("CUST-A", "CUST-B", "CUST-C"):
+        assert any(f"{customer_id} 2024-03: PATCH" in line for line in errors), errors
+    assert "CUST-E" in out
+    assert world.rows()["CUST-E"]["state"] == "DRAFT"
+
+
+def test_a_name_over_two_lines_is_told_in_one(folder: Path, rebill: Rebill) -> None:
+    with (folder / "services.csv").open("a") as file:
+        file.write('S-8,ORANGE,Accès 8,"CUST\nF",EUR,20.00,0,2023-01-01,,O8,,,,50.00\n')
+    code, _, errors = rebill("--period", "2024-03", "--without-cost-check")
+    assert code == 3
+    assert any("CUST�F 2024-03: not prepared: is not in the customers file" in line for line in errors), errors
+
+
 def test_a_refused_key_ends_it_at_once(world: World, rebill: Rebill, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INVOICING_KEY", "another-key-0b1e")
     code, _, errors = rebill("--period", "2024-03", "--without-cost-check")
