@@ -199,16 +199,17 @@ def _summary(options: argparse.Namespace) -> int:
 
 def _rebill(options: argparse.Namespace) -> int:
     path = _config_path(options)
-    special = options.credit or options.give_up_draft or options.mend_records
+    # An empty NUMBER or ID, as of a shell's variable that is not set, must not become a rebill of everybody.
+    special = options.credit is not None or options.give_up_draft is not None or options.mend_records
     if special and (options.customer or options.without_cost_check or options.finalize):
         raise UsageError(
             "--credit, --give-up-draft and --mend-records go with --period only; leave the other options out"
         )
     from billing_pipeline.commands import rebill
 
-    if options.credit:
+    if options.credit is not None:
         return rebill.credit(path, number=options.credit)
-    if options.give_up_draft:
+    if options.give_up_draft is not None:
         return rebill.give_up_draft(path, period=options.period, invoicing_id=options.give_up_draft)
     if options.mend_records:
         return rebill.mend_records(path, period=options.period)

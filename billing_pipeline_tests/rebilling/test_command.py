@@ -157,6 +157,9 @@ def test_from_drafts_to_pdfs_to_a_credit_note_and_schema_billing_is_not_needed(
         ((), "--period is required"),
         (("--credit", "INV-1"), "no finalized invoice of ours has that number"),
         (("--credit", "INV-1", "--finalize"), "leave the other options out"),
+        (("--credit", "", "--period", "2024-03"), "no finalized invoice of ours has that number"),
+        (("--give-up-draft", "", "--period", "2024-03", "--finalize"), "leave the other options out"),
+        (("--give-up-draft", "", "--period", "2024-03"), "no invoice of 2024-03 has a missing document"),
         (("--period", "2024-03", "--give-up-draft", "x"), "no invoice of 2024-03 has a missing document"),
     ],
 )
