@@ -43,6 +43,7 @@ for _name in ("httpx", "httpcore"):
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.2, 20.0
 _RETRIED_STATUS = frozenset({408, 429})
 _CHANGED = frozenset({200, 201, 204})
+_NOT_KNOWN = "whether it was carried out is not known; run again, which finds out first"
 # A refusal's own words are read this far and no further; only its code is ever repeated.
 _REFUSAL_BYTES = 4096
 # Parsing more than this in the loop would hold up the other requests for over 10 ms.
@@ -176,16 +177,14 @@ class HttpClient:
                             await asyncio.sleep(self._wait_after(attempt, fault))
             except Retriable as fault:
                 if not (request.repeatable or undone):
-                    raise OutcomeUnknown(f"{request}: {fault}; whether it was carried out is not known") from None
+                    raise OutcomeUnknown(f"{request}: {fault}; {_NOT_KNOWN}") from None
                 raise SourceUnreachable(
                     f"{request}: {fault} after {settings.attempts} attempts; check base_url and the operator's "
                     "status page, then run the period again"
                 ) from None
             except TimeoutError:
                 if not request.repeatable:
-                    raise OutcomeUnknown(
-                        f"{request}: no answer by the deadline; whether it was done is not known"
-                    ) from None
+                    raise OutcomeUnknown(f"{request}: no answer by the deadline; {_NOT_KNOWN}") from None
                 raise SourceUnreachable(
                     f"{request}: not answered whole at the deadline of {settings.deadline_s:g} s ({last}); run the "
                     "period again, or raise http.deadline_s"
