@@ -50,9 +50,13 @@ class Calls:
         pending = self.progress.pending
         if pending is not None and pending.step == CREATE:
             self._outcome(CREATE, "lost")
-        if self.progress.invoicing_id is None or (self.progress.finalized and self.progress.pending is None):
+        if self.progress.invoicing_id is None:
+            return
+        if self.progress.finalized and self.progress.pending is None and not self.progress.review:
             return
         document = self._read()
+        if document is None and self.progress.finalized:
+            return  # what was finalized stays so, whichever account's key finds it no more
         if pending is not None and pending.step != CREATE:
             gone = document is None
             self._outcome(pending.step, "done" if gone and pending.step == DELETE else "unknown")
@@ -159,6 +163,11 @@ class Calls:
             if error.status in _NO_KEY:
                 self._outcome(DELETE, "not_done")
                 raise
+            # Perhaps because somebody has finalized it there since it was read: then no other may take its place.
+            document = self._read()
+            if document is not None and document.state == FINALIZED:
+                self._outcome(DELETE, "unknown", detail=one_line(error))
+                raise SourceError(f"{identifier} has just been finalized at the invoicing API; run again") from None
             self._outcome(DELETE, "unknown" if self.progress.finalize_asked else "left", detail=one_line(error))
             if self.progress.finalize_asked:
                 raise

@@ -66,7 +66,6 @@ class Document:
     total_ht: int
     total_ttc: int
     line_amounts: tuple[int, ...]
-    deletable: bool
 
 
 def identifier_in(content: Any) -> str | None:
@@ -106,7 +105,6 @@ def document_in(content: Any, where: str) -> Document:
             for line in (lines if isinstance(lines, list) else [])
             if isinstance(line, Mapping)
         ),
-        deletable=content.get("isDeletable") is not False,
     )
 
 

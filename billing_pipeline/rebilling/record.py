@@ -19,6 +19,7 @@ from billing_pipeline.rebilling.plan import PlannedInvoice
 
 PLANNED, DRAFT, FINALIZED, NEEDS_REVIEW = "PLANNED", "DRAFT", "FINALIZED", "NEEDS_REVIEW"
 Role = Literal["invoice", "credit"]
+ROLES: tuple[Role, ...] = ("invoice", "credit")
 CREATE, DELETE, FINALIZE = "create", "delete", "finalize"
 
 

@@ -23,7 +23,7 @@ from billing_pipeline.rebilling.documents import (
     timeline_body,
 )
 from billing_pipeline.rebilling.plan import PlannedInvoice
-from billing_pipeline.rebilling.record import Record
+from billing_pipeline.rebilling.record import ROLES, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,15 @@ class Sequence:
             self._keep_pdf(calls)
         return calls.record
 
-    def give_up(self, customer_id: str) -> Record:
-        calls = Calls(self.books, self.api, customer_id, "invoice")
-        calls.give_up()
-        return calls.record
+    def give_up(self, invoicing_id: str) -> str | None:
+        """Whose missing invoice or credit note of this id was given up; None where none is missing."""
+        for customer_id in self.books.records:
+            for role in ROLES:
+                calls = Calls(self.books, self.api, customer_id, role)
+                if calls.progress.missing and calls.progress.invoicing_id == invoicing_id:
+                    calls.give_up()
+                    return customer_id
+        return None
 
     def _judge(self, customer_id: str) -> Callable[[Document], str | None]:
         """Compares a document with what was last planned, and so last sent."""

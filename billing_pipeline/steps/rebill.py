@@ -242,11 +242,10 @@ def credit(
 def give_up_draft(workspace: Workspace, period: Period, invoicing_id: str, *, run_id: str) -> str:
     """Whose missing document is given up; UsageError unless one of this id is missing."""
     with calling(workspace, period, run_id=run_id) as sequence:
-        for customer_id, record in sequence.books.records.items():
-            if record.invoice.missing and record.invoice.invoicing_id == invoicing_id:
-                sequence.give_up(customer_id)
-                return customer_id
-    raise UsageError(f"--give-up-draft {invoicing_id}: no invoice of {period} has a missing document of that id")
+        customer_id = sequence.give_up(invoicing_id)
+    if customer_id is None:
+        raise UsageError(f"--give-up-draft {invoicing_id}: no invoice of {period} has a missing document of that id")
+    return customer_id
 
 
 def mend_records(workspace: Workspace, period: Period, *, run_id: str) -> list[str]:

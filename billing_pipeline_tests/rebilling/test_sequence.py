@@ -10,7 +10,9 @@ import pytest
 from billing_pipeline.config import HttpSettings
 from billing_pipeline.errors import RecordsDisagree, SourceError, StorageError
 from billing_pipeline.periods import PARIS
+from billing_pipeline.rebilling.api import CustomerInvoicing
 from billing_pipeline.rebilling.credit import make_credit_note
+from billing_pipeline.rebilling.sequence import Finalization
 from billing_pipeline.sources.authorization import BearerKey
 from billing_pipeline.sources.http import HttpClient
 from billing_pipeline.sources.http_answer import OutcomeUnknown
@@ -118,6 +120,49 @@ def test_a_draft_somebody_deleted_there_is_listed_and_made_anew(world: World) ->
     assert world.rows()["CUST-A"]["orphaned_drafts"] == [draft.identifier]
 
 
+class FinalizedMeanwhile(CustomerInvoicing):
+    """Somebody finalizes the draft in the API's own pages just before we delete it."""
+
+    world: World
+
+    def delete(self, invoicing_id: str) -> None:
+        documents = self.world.app.state.invoicing
+        documents.finalize(documents.by_id[invoicing_id])
+        super().delete(invoicing_id)
+
+
+def test_a_draft_finalized_just_before_it_is_deleted_is_not_replaced(world: World) -> None:
+    world.run(ONE, finalize=False)
+    moved = replace(ONE["CUST-A"], customer=replace(CUSTOMERS["CUST-A"], invoicing_customer_id="org-moved"))
+    api = FinalizedMeanwhile(world.settings, KEY)
+    api.world = world
+    with world.calling() as sequence, pytest.raises(SourceError, match="has just been finalized"):
+        replace(sequence, api=api).invoice("CUST-A", moved, Finalization("marie"))
+    api.close()
+    world.run({"CUST-A": moved})
+    (invoice,) = [one for one in world.app.state.invoicing.by_id.values() if one.state == "finalized"]
+    assert invoice.customer_id == "org-cust-a"
+    assert world.rows()["CUST-A"]["number"] == invoice.number
+    assert world.rows()["CUST-A"]["orphaned_drafts"] == []
+
+
+def test_a_number_that_comes_later_ends_the_review(world: World) -> None:
+    world.run(ONE, finalize=False)
+    (draft,) = world.documents("CUST-A")
+    finalized = world.app.state.invoicing.finalize(draft)
+    number, finalized.number = finalized.number, None
+    world.run(ONE)
+    assert "has no number" in world.rows()["CUST-A"]["state_detail"]
+    hidden = world.app.state.invoicing.by_id.pop(draft.identifier)
+    world.run(ONE)  # with another account's key: nothing takes its place
+    assert world.rows()["CUST-A"]["invoicing_id"] == draft.identifier
+    assert world.documents("CUST-A") == []
+    world.app.state.invoicing.by_id[draft.identifier] = hidden
+    finalized.number = number
+    world.run(ONE)
+    world.check_done(ONE)
+
+
 def test_a_creation_whose_answer_is_lost_leaves_a_draft_that_is_listed(world: World) -> None:
     world.disturbed.on = {"POST /v2/billing/invoice/org": ("answer_lost", 1)}
     world.run(ONE)
@@ -203,6 +248,33 @@ def test_a_credit_note_is_made_once_whatever_its_answers_do(world: World) -> Non
     assert (world.folder / "exports" / f"{credit.number}.pdf").is_file()
     world.run(ONE)
     assert len(world.finalized("CUST-A")) == 1
+
+
+class DiesAfterFinalizing(CustomerInvoicing):
+    def finalize(self, invoicing_id: str) -> None:
+        super().finalize(invoicing_id)
+        raise Crash
+
+
+def test_a_credit_note_that_is_gone_for_good_can_be_given_up_like_an_invoice(world: World) -> None:
+    world.run(ONE)
+    api = DiesAfterFinalizing(world.settings, KEY)
+    with world.calling() as sequence, pytest.raises(Crash):
+        make_credit_note(replace(sequence, api=api), "CUST-A", "marie")
+    api.close()
+    (asset,) = world.documents("CUST-A", "asset")
+    del world.app.state.invoicing.by_id[asset.identifier]
+    with world.calling() as sequence:
+        assert make_credit_note(sequence, "CUST-A", "marie").state == "NEEDS_REVIEW"
+        assert sequence.give_up(world.rows()["CUST-A"]["invoicing_id"]) is None, "an invoice that is there stays"
+        assert sequence.give_up(asset.identifier) == "CUST-A"
+        record = make_credit_note(sequence, "CUST-A", "marie")
+    (again,) = world.documents("CUST-A", "asset")
+    assert (record.state, record.credit.invoicing_id, record.orphaned) == (
+        "FINALIZED",
+        again.identifier,
+        [asset.identifier],
+    )
 
 
 def disagree(world: World) -> str:
