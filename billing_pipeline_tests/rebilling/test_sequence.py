@@ -339,6 +339,18 @@ def test_a_journal_line_changed_by_hand_is_named_and_not_mended(world: World) ->
         books.mend()
 
 
+def test_an_event_changed_by_hand_in_the_table_is_not_mended_into_the_journal(world: World) -> None:
+    world.run(ONE)
+    world.journal.unlink()
+    with connect(world.url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE rebilling.customer_invoice_events SET content = content || '{\"number\": \"INV-9\"}' WHERE event = 'found'"
+        )
+    with world.calling_unchecked() as books, pytest.raises(RecordsDisagree, match="from its backup"):
+        books.mend()
+    assert not world.journal.exists()
+
+
 def test_two_at_once_do_not_both_work(world: World, new_world: Callable[[], World]) -> None:
     """On one folder the lock file keeps the second out, on two folders with one database the advisory lock does."""
     elsewhere = World(world.folder.parent / "elsewhere", world.url, world.settings.base_url, world.app, world.disturbed)
