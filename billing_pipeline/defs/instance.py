@@ -1,12 +1,18 @@
 """Dagster's own home: dagster.yaml under data_dir/dagster and its storage in PostgreSQL. Its URL stays in the environment."""
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dagster._core.instance import DagsterInstance
+from dagster_postgres.utils import DagsterPostgresException
 
 from billing_pipeline.config import BillingConfig
-from billing_pipeline.storage.connections import dagster_url
+from billing_pipeline.errors import StorageError
+from billing_pipeline.storage.connections import dagster_url, explain_engine_error
+from billing_pipeline.storage.durable import make_directory, write_text
 from billing_pipeline.storage.servers import Databases
 
 STORAGE_URL = "BILLING_PIPELINE_DAGSTER_STORAGE"
@@ -52,15 +58,44 @@ run_retries:
 def prepare_home(config: BillingConfig, databases: Databases) -> Path:
     """DAGSTER_HOME with a dagster.yaml in it; sets what this process and its children need to find the storage."""
     home = Path(os.environ.get("DAGSTER_HOME") or config.storage.data_dir / "dagster").absolute()
-    home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(DAGSTER_YAML, encoding="utf-8")
+    try:
+        make_directory(home)
+        if not settings.exists():
+            # Whole or not at all: with half of it Dagster would keep its records in files of its own, and nobody change it.
+            write_text(settings, DAGSTER_YAML)
+    except OSError as error:
+        raise StorageError(
+            f"{settings}: cannot be written: {error.strerror}; free space or mend its permissions"
+        ) from None
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[STORAGE_URL] = dagster_url(databases.dagster)
     return home
 
 
-def open_instance(home: Path) -> DagsterInstance:
-    """The instance all runs are recorded in, whether the command line or the UI starts them."""
-    return DagsterInstance.from_config(str(home))
+@contextmanager
+def open_instance(home: Path) -> Iterator[DagsterInstance]:
+    """The instance all runs are recorded in, whether the command line or the UI starts them. StorageError, in one line,
+    where its database does not take or give a record."""
+    quiet = _Quiet()
+    logging.getLogger().addFilter(quiet)
+    try:
+        with DagsterInstance.from_config(str(home)) as instance:
+            yield instance
+    except Exception as error:
+        told = explain_engine_error(
+            os.environ.get(STORAGE_URL, ""), error.__cause__ if isinstance(error, DagsterPostgresException) else error
+        )
+        if told is None:
+            raise
+        raise StorageError(f"{told}; Dagster keeps its records there: mend that and run again") from error
+    finally:
+        logging.getLogger().removeFilter(quiet)
+
+
+class _Quiet(logging.Filter):
+    """Keeps what dagster_postgres says of each of its tries to connect, by the root logger, off the terminal: the error
+    that ends them says it once."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "dagster_postgres" not in Path(record.pathname).parts

@@ -108,7 +108,7 @@ _REMEDIES = (
 )
 
 
-def explain_connection_error(url: str, error: psycopg.Error) -> str:
+def explain_connection_error(url: str, error: Exception) -> str:
     """One line: which server, what it said, what to do. libpq quotes pieces of a malformed URL, so those stay out."""
     server = server_name(url)
     said = " ".join(str(error).split())
@@ -124,6 +124,17 @@ def explain_connection_error(url: str, error: psycopg.Error) -> str:
     if _quotes_a_secret(said, url):
         return f"PostgreSQL at {server} cannot be reached; check user, password and host in the URL"
     return f"PostgreSQL at {server}: {said[-300:]}"
+
+
+def explain_engine_error(url: str, error: BaseException | None) -> str | None:
+    """The same for an error of SQLAlchemy's, whose own words hold the whole statement with its values; null for any
+    other error."""
+    import sqlalchemy
+
+    if not isinstance(error, sqlalchemy.exc.DBAPIError) or not isinstance(error.orig, Exception):
+        return None
+    primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+    return f"PostgreSQL at {server_name(url)}: {primary}" if primary else explain_connection_error(url, error.orig)
 
 
 def _quotes_a_secret(said: str, url: str) -> bool:

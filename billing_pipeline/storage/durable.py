@@ -40,10 +40,19 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     with suppress(OSError):
         if path.read_bytes() == text:
             return
+    _write(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` whole."""
+    _write(path, text.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
     incoming = path.with_name(f".incoming-{uuid.uuid4().hex}")
     try:
         with incoming.open("xb") as file:
-            file.write(text)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         move_into_place(incoming, path)
