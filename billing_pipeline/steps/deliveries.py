@@ -112,6 +112,8 @@ def _look_at(
         settled = file.mark in moving and file.age_s >= MIN_AGE_S
         if not settled or time.monotonic() > until:
             state["moving"].append(file.mark)
+            if file.mark in waiting:
+                state["waiting"][file.mark] = waiting[file.mark]
             found.waiting += 1
             continue
         period = _month(config, operator, file, waiting.get(file.mark), now, state, found)
@@ -191,8 +193,11 @@ def _is_collected(raw: RawStore, operator: Operator, period: Period, path: Path)
     names = {one["sha256"] for one in latest.content.get("documents", ()) if one["name"] == path.name}
     if not names:
         return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() in names
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() in names
+    except OSError:
+        return False  # its run says why it cannot be read; here it must not keep all other files from being met
 
 
 def _delivery(raw: RawStore, operator: Operator, period: Period, files: list[_File]) -> Delivery:

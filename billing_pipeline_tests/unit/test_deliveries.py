@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from billing_pipeline.config import BillingConfig, load_config
+from billing_pipeline.config import BillingConfig, Profile, load_config
+from billing_pipeline.periods import Period
 from billing_pipeline.steps import deliveries
 from billing_pipeline.steps.deliveries import Look, look
 from billing_pipeline.storage.raw import RawStore
@@ -218,6 +219,37 @@ def test_one_unreadable_folder_does_not_hide_the_others_files(folders: Folders) 
     folders.drop("R189-Charges+202403", folder="orange")
     folders.look()
     assert [code for code, _, _ in asked(folders.look())] == ["ORANGE"]
+
+
+def test_a_file_that_vanishes_under_the_look_stops_no_other_file(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folders.drop("R189_RIVE_202403.csv")
+    folders.collected(path.name, "2024-03", path.read_bytes())
+    folders.drop("R189-Charges+202403", folder="orange")
+    folders.look()
+    whole = deliveries.period_of_file
+
+    def taken_away(one: Path, profile: Profile) -> Period:
+        period = whole(one, profile)
+        path.unlink(missing_ok=True)
+        return period
+
+    monkeypatch.setattr(deliveries, "period_of_file", taken_away)
+    assert [code for code, _, _ in asked(folders.look())] == ["RIVE", "ORANGE"]
+
+
+def test_a_file_that_waits_for_its_month_is_told_once_though_a_look_had_no_time_for_it(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    month = f"{folders.now:%Y%m}"
+    folders.drop(f"R189_RIVE_{month}.csv")
+    told = [len(folders.look().told) for _ in range(2)]
+    with monkeypatch.context() as hurried:
+        hurried.setattr(deliveries, "BUDGET_S", -1.0)
+        told.append(len(folders.look().told))
+    told.append(len(folders.look().told))
+    assert told == [0, 1, 0, 0]
 
 
 def test_the_memory_stays_small_however_many_files_lie_there(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
