@@ -42,9 +42,10 @@ class Alert:
 
 
 def failed(about: str, text: str, now: datetime) -> Alert:
-    """A run that failed. `about` is its partition, `ORANGE|2024-03`, or a job; one alert until it has succeeded."""
+    """A run that failed. `about` is its partition, `ORANGE|2024-03`, `|2024-03` for a month of no operator's, or a job;
+    one alert until it has succeeded."""
     code, _, period = about.partition("|")
-    return Alert(f"{Kind.FAILED}|{about}", Kind.FAILED, text, now, code if period else None, period or None)
+    return Alert(f"{Kind.FAILED}|{about}", Kind.FAILED, text, now, (code or None) if period else None, period or None)
 
 
 def subject(alerts: Sequence[Alert]) -> str:

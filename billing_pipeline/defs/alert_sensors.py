@@ -40,7 +40,7 @@ def _on_failure(status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
         told = _is_told(run, context.get_step_failure_events())
         if told is not None:
             return dg.SkipReason(told)
-        alert = failed(_about(run), _text(run, context), dt.datetime.now(dt.UTC))
+        alert = failed(_about(run), _text(run, context), _ended(context.instance, run))
         _hand_over(context.log, config, [alert])
         return None
 
@@ -85,12 +85,24 @@ def _is_the_gate(event: dg.DagsterEvent) -> bool:
 
 
 def _about(run: dg.DagsterRun) -> str:
-    return run.tags.get(_PARTITION_TAG, run.job_name)
+    """As alert.failed takes it."""
+    partition = run.tags.get(_PARTITION_TAG)
+    if partition is None:
+        return run.job_name
+    return partition if "|" in partition else f"|{partition}"
+
+
+def _ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime:
+    """When the run failed: by the time this is told, its repetition may be over."""
+    record = instance.get_run_record_by_id(run.run_id)
+    ended = None if record is None else record.end_time
+    return dt.datetime.now(dt.UTC) if ended is None else dt.datetime.fromtimestamp(ended, dt.UTC)
 
 
 def _text(run: dg.DagsterRun, context: dg.RunFailureSensorContext) -> str:
     """In one line what failed: our own words where an error of ours says them, never a library's."""
-    about = _about(run).replace("|", " ")
+    code, _, period = _about(run).partition("|")
+    about = f"{code or 'customer invoices'} {period}".strip()
     for event in context.get_step_failure_events():
         told = event.step_failure_data.user_failure_data
         if told is not None and told.description:
@@ -105,13 +117,12 @@ def _settle_failures(config: BillingConfig, instance: dg.DagsterInstance) -> Non
         if alert.kind is not Kind.FAILED:
             return False
         about = alert.key.partition("|")[2]
-        which = dg.RunsFilter(tags={_PARTITION_TAG: about}) if alert.period else dg.RunsFilter(job_name=about)
-        newest = instance.get_run_records(which, limit=1)
-        return bool(
-            newest
-            and newest[0].dagster_run.status is dg.DagsterRunStatus.SUCCESS
-            and newest[0].create_timestamp > alert.raised_at
-        )
+        tags = {_PARTITION_TAG: about.removeprefix("|")}
+        which = dg.RunsFilter(tags=tags) if alert.period else dg.RunsFilter(job_name=about)
+        newest = next(iter(instance.get_run_records(which, limit=1)), None)
+        if newest is None or newest.dagster_run.status is not dg.DagsterRunStatus.SUCCESS:
+            return False
+        return newest.end_time is not None and newest.end_time > alert.raised_at.timestamp()
 
     outbox_of(config).settle(succeeded)
 

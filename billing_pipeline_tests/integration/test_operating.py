@@ -157,6 +157,36 @@ def test_the_daemon_tells_of_its_own_runs_and_leaves_the_commands_to_the_command
     assert told(receiver)[2:] == [("failed", "AUTRE 2024-01")]
 
 
+def test_a_failure_that_was_mended_before_it_was_told_is_news_again_when_it_comes_back(
+    place: Place, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of customers' invoices, whose partition is a month of no operator's."""
+
+    @dg.op
+    def nothing() -> None:
+        pass
+
+    @dg.job
+    def mended() -> None:
+        nothing()
+
+    with opened(place, monkeypatch) as (definitions, instance):
+        rebilling = definitions.resolve_job_def("rebilling")
+
+        def fail() -> str:
+            result = rebilling.execute_in_process(instance=instance, partition_key="2024-02", raise_on_error=False)
+            assert not result.success
+            return result.run_id
+
+        first = fail()
+        assert mended.execute_in_process(instance=instance, tags={"dagster/partition": "2024-02"}).success
+        _failure_sensor(definitions, instance, first, place)
+        _evaluate(place, definitions, instance, "alerts_on_conditions")
+        _failure_sensor(definitions, instance, fail(), place)
+    assert told(receiver) == [("failed", "None 2024-02")] * 2
+    assert b"customer invoices 2024-02: " in receiver.posts[0][1]
+
+
 def test_a_command_whose_process_died_is_told_by_the_daemon(
     place: Place, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
