@@ -21,6 +21,7 @@ from billing_pipeline.steps.claims import CLAIM_TABLES, record_claims
 from billing_pipeline.steps.collect import collect
 from billing_pipeline.steps.failures import failure_recorded
 from billing_pipeline.steps.load import LoadOutcome, load
+from billing_pipeline.steps.notices import drift, findings_by_code
 from billing_pipeline.steps.reconcile import ReconcileOutcome, reconcile
 from billing_pipeline.steps.workspace import Workspace
 
@@ -112,19 +113,46 @@ def _loaded_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinit
         blocking=True,
         description="Identity 2: a line's shares over all months add up to the line.",
     )
+    sound = dg.AssetCheckSpec(
+        "invoices_agree_with_themselves",
+        asset="invoice_findings",
+        partitions_def=partitions,
+        description="No invoice of the month contradicts itself: footing, line counts, arithmetic, VAT, duplicates.",
+    )
+    same = dg.AssetCheckSpec(
+        "files_are_written_as_before",
+        asset="invoice_lines",
+        partitions_def=partitions,
+        description="Charge files have the styles and columns of the latest month before.",
+    )
 
     @dg.multi_asset(
         name="load_partition",
         specs=specs,
         partitions_def=partitions,
         backfill_policy=ONE_RUN_EACH,
-        check_specs=[complete, rows, shares],
+        check_specs=[complete, rows, shares, sound, same],
     )
     def load_partition(context: dg.AssetExecutionContext, billing: BillingResource) -> Iterator[Any]:
         with _step(context, billing) as (workspace, operator, period):
             outcome = load(workspace, operator, period, run_id=context.run.run_id, loaded_at=datetime.now(UTC))
+            found, changed = findings_by_code(workspace, operator, period), drift(workspace, operator, period)
         for name in LOADED:
             yield dg.MaterializeResult(asset_key=name, metadata=_load_metadata(name, outcome))
+        yield dg.AssetCheckResult(
+            passed=not found,
+            asset_key="invoice_findings",
+            check_name=sound.name,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"findings": sum(found.values()), **found},
+        )
+        yield dg.AssetCheckResult(
+            passed=not changed,
+            asset_key="invoice_lines",
+            check_name=same.name,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"differing": len(changed), "first": "\n".join(changed[:_SHOWN_DISAGREEMENTS]) or "none"},
+        )
         # A load that breaks an identity has raised and replaced nothing; what gets here has passed.
         yield dg.AssetCheckResult(passed=True, asset_key="line_allocations", check_name=shares.name)
         yield dg.AssetCheckResult(

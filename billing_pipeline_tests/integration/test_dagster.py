@@ -136,6 +136,26 @@ def test_a_run_from_the_ui_stores_what_the_command_line_stores(
     assert tables.changed(before, by_ui.stored()) == {}
 
 
+def test_findings_and_files_written_otherwise_are_told_and_stop_nothing(
+    delivered: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """February states another month's invoice with other content, in a file with decimal commas."""
+    place = delivered.copy()
+    february = place.folder / "inbox" / "rive" / "R189_RIVE_202402.csv"
+    february.write_text(february.read_text().replace(".00", ",00"))
+    told = {}
+    with _opened(place, monkeypatch) as (definitions, instance):
+        for period in ("2024-01", "2024-02"):
+            result = _launch(definitions, instance, "RIVE", period)
+            assert result.success, _failures(result)
+            told[period] = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    names = ("invoices_agree_with_themselves", "files_are_written_as_before")
+    assert [told["2024-01"][name].passed for name in names] == [True, True]
+    assert [told["2024-02"][name].passed for name in names] == [False, False]
+    assert told["2024-02"][names[0]].metadata["DUPLICATE_INVOICE"].value == 1
+    assert told["2024-02"][names[1]].metadata["first"].value == "R189_RIVE_202402.csv: decimal ',', in 2024-01 '.'"
+
+
 def test_an_incomplete_month_stops_at_the_gate(delivered: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """March has no file: the check fails, the run says so, and no verdict is computed in it."""
     place = delivered.copy()
