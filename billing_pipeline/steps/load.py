@@ -185,11 +185,20 @@ class _Loader:
         # not know that these documents are the ones that count.
         self._set_state(delivery.manifest, outcome)
         if outcome.gaps and kept_before:
-            if current is not None:
-                work.record(period, COLLECT_PHASE, attempt_state=INCOMPLETE, attempt_detail=outcome.detail)
-            return replace(outcome, replaced=False, rows={})
+            assert before is not None
+            reloaded = self._load_what_counts(work, before) if current is None else []
+            work.record(period, COLLECT_PHASE, attempt_state=INCOMPLETE, attempt_detail=outcome.detail)
+            return replace(outcome, replaced=False, rows={}, reloaded=tuple(reloaded))
         touched = {one.invoice_id for one in (*delivery.holdings, *stored) if one.period == period}
         return replace(outcome, reloaded=tuple(self._reload_later(work, delivery, touched, elsewhere)))
+
+    def _load_what_counts(self, work: PartitionWork, manifest: Manifest) -> list[str]:
+        """The last complete collection, of which the database knows nothing: it was lost, or a load died at its commit."""
+        delivery = self.read(manifest)
+        stored = _stored_holdings(work, manifest.period, delivery.holdings)
+        elsewhere = [one for one in stored if one.period != manifest.period]
+        self._replace(work, delivery, elsewhere, None)
+        return self._reload_later(work, delivery, {one.invoice_id for one in delivery.holdings}, elsewhere)
 
     def _is_loaded(
         self, work: PartitionWork, delivery: _Delivery, current: PartitionLoad | None, elsewhere: list[Holding]

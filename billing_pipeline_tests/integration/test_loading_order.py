@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from billing_pipeline.config import load_config
@@ -17,8 +19,10 @@ from billing_pipeline.periods import Period
 from billing_pipeline.schemas.tables import BY_NAME
 from billing_pipeline.steps.collect import collect
 from billing_pipeline.steps.load import LoadOutcome, load
+from billing_pipeline.steps.reconcile import reconcile
 from billing_pipeline.steps.workspace import Workspace
 from billing_pipeline.storage import embedded
+from billing_pipeline.storage.migrate import upgrade
 from billing_pipeline.storage.servers import create_database
 from billing_pipeline_tests.r189.charge_file import row, text_of
 from billing_pipeline_tests.reference.folder import evaluate
@@ -160,6 +164,30 @@ def test_the_order_of_collection_changes_no_table(new_loading: Any) -> None:
         (one["period"], one["invoice_id"]) for one in found[0]["invoice_findings"] if one["code"] == "DUPLICATE_INVOICE"
     ]
     assert duplicates == [("2024-01", "B"), ("2024-02", "A"), ("2024-03", "D"), ("2024-03", "E")]
+
+
+def test_a_lost_database_is_given_the_last_complete_month_when_its_files_are_gone(loading: Loading) -> None:
+    """What is no longer offered makes the attempt incomplete; the month is still the one that is kept."""
+    loading.drop("R189_202401.csv", [of_month("2024-01", "A"), of_month("2024-01", "B")])
+    loading.drop("R189_202402.csv", [of_month("2024-02", "A"), of_month("2024-02", "C")])
+    loading.run("2024-01", "2024-02")
+    before = {name: loading.rows(name) for name in COMPARED}
+    partitions = loading.workspace.partitions
+    with psycopg.connect(partitions.url) as connection:
+        connection.execute("DROP SCHEMA billing CASCADE")
+    upgrade(partitions.url)
+    shutil.rmtree(partitions.parquet.root)
+    loading.run("2024-02")
+    (loading.inbox / "R189_202401.csv").unlink()
+    outcome = loading.run("2024-01")
+    assert "R189_202401.csv of the last complete collection is no longer offered" in (outcome.detail or "")
+    assert outcome.reloaded == ("2024-02",)
+    assert loading.state("2024-01") == ("complete", "incomplete")
+    assert {name: loading.rows(name) for name in COMPARED} == before
+    operator, period = loading.workspace.config.operators[0], Period(2024, 1)
+    judged = reconcile(loading.workspace, operator, period, run_id="judged", loaded_at=LOADED_AT)
+    assert judged.evaluated
+    assert "no longer offered" in judged.summary["state_detail"]
 
 
 def test_several_files_come_to_what_the_reference_says(loading: Loading) -> None:
