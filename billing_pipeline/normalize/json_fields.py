@@ -8,6 +8,7 @@ from typing import Any
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _INTEGER_DIGITS, _DECIMALS = 12, 6
+_LARGEST_COUNT = 2**31 - 1  # what the column of a count holds
 
 
 class Unreadable(ValueError):
@@ -40,14 +41,25 @@ def text_field(record: Mapping[str, Any], name: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise Unreadable(f"{name!r} is not a text")
+    if not is_storable(value):
+        raise Unreadable(f"{name!r} holds half of a surrogate pair, which is no character")
     return value if value.strip() else None
+
+
+def is_storable(text: str) -> bool:
+    r"""JSON can spell half of a surrogate pair (`"\ud800"`), and no file or database holds one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def count_field(record: Mapping[str, Any], name: str) -> int | None:
     value = record.get(name)
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_COUNT:
         return value
     raise Unreadable(f"{name!r} is not a count")
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ibis.expr.types import Table
 
 from billing_pipeline.errors import RefusedFile, one_line
-from billing_pipeline.normalize.json_fields import decimal_field, instant_field
+from billing_pipeline.normalize.json_fields import decimal_field, instant_field, is_storable
 from billing_pipeline.schemas.arrow import content_schema
 from billing_pipeline.schemas.currencies import ISO_4217
 from billing_pipeline.schemas.tables import INVOICES
@@ -78,10 +78,12 @@ def contradictions(
 ) -> list[str]:
     """What bills and charge rows of one period lack of each other, one line each; empty when they fit.
 
-    `numbers`: bill id → invoice number of every bill of the account. `files`: the name of each charge file, the invoice
+    `numbers`: bill id → invoice number of every bill of the account, as listed. `files`: the name of each charge file, the invoice
     numbers its rows have, the ids of the bills it declares.
     """
-    files = list(files)
+    bills, files = list(bills), list(files)
+    # A list may show less of a bill than its detail does, its number among it.
+    numbers = {**numbers, **{bill.bill_id: bill.invoice_id for bill in bills}}
     billed = {number for _, held, _ in files for number in held}
     found = []
     owners: dict[str, str] = {}
@@ -150,6 +152,8 @@ def _bill(record: dict[str, Any], sha256: str) -> Bill:
     number = invoice_number(record)
     if not number:
         raise ValueError("'id' is missing")
+    if not is_storable(number):
+        raise ValueError("its number holds half of a surrogate pair, which is no character")
     kind = record.get("type")
     credit = isinstance(kind, str) and kind.strip().casefold() in _CREDIT_TYPES
     totals = [_amount(record, names) for names in (_TOTAL_HT, _TOTAL_TTC)]

@@ -3,9 +3,12 @@
 Control totals are compared here: a report that declares its bytes arrives with that many, or it has not arrived.
 """
 
+import gzip
 import tempfile
 import uuid
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import SEEK_END, BytesIO
 from pathlib import Path
@@ -131,9 +134,15 @@ class Deliveries:
             return f"{told} and does not lie in {self._drop_folder}; put it there under that name"
         path = min(found, key=lambda one: len(one.name))
         compressed = path.name.endswith(".gz") and not name.endswith(".gz")
-        size = path.stat().st_size
-        if declared is not None and not compressed and size != declared:
-            return f"{path}: report declares {declared} bytes, the file has {size}; download it again"
+        try:
+            size = path.stat().st_size
+            if compressed and declared is not None and size != declared:
+                size = _unpacked_bytes(path, most=declared)
+        except OSError as error:
+            return f"{path}: cannot be read ({error.strerror}); put the file back whole and run the period again"
+        if declared is not None and size != declared:
+            held = "more" if compressed and size > declared else size
+            return f"{path}: report declares {declared} bytes, the file has {held}; download it again"
         media_type = "application/gzip" if compressed else "text/csv"
         return Delivery(path.name, path, str(path), media_type, scratch=False)
 
@@ -151,6 +160,15 @@ def _not_served(refusal: Refused, declared: int | None) -> bool:
     if declared is not None and declared > API_LIMIT_BYTES:
         return True
     return 400 <= refusal.status < 500 and refusal.status not in (401, 403)
+
+
+def _unpacked_bytes(path: Path, *, most: int) -> int:
+    """The bytes of a compressed file up to where it is damaged, if it is, counted no further than past `most`."""
+    size = 0
+    with gzip.open(path) as file, suppress(EOFError, gzip.BadGzipFile, zlib.error):
+        while size <= most and (piece := file.read(1 << 20)):
+            size += len(piece)
+    return size
 
 
 def _is_whole_pdf(content: bytes | Path) -> bool:

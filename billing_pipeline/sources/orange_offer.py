@@ -98,6 +98,9 @@ def created_at(record: Mapping[str, Any]) -> dt.datetime | None:
         instant = dt.datetime.fromisoformat(stated.strip())
     except ValueError:
         return None
+    # The first and the last year there are have days that no other time zone can say.
+    if not dt.MINYEAR < instant.year < dt.MAXYEAR:
+        return None
     return instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)
 
 

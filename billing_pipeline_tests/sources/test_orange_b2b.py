@@ -1,5 +1,6 @@
 """Which bills and reports make a month, and what is said when one of them is not there."""
 
+import gzip
 import json
 from contextlib import closing
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -99,6 +100,13 @@ def test_a_bill_whose_list_entry_says_little_is_placed_by_its_detail(hub):
     assert names(collect(hub)[0], Role.ORANGE_BILL) == ["1013390"]
 
 
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:30:00Z"])
+def test_an_instant_that_paris_cannot_say_is_none(hub, instant):
+    Account(hub, [bill("odd", createdAt=instant)], [], {})
+    collection, _ = collect(hub)
+    assert any("bill odd" in gap and "createdAt" in gap for gap in collection.gaps)
+
+
 def test_a_bill_of_no_month_makes_every_period_incomplete(hub):
     Account(hub, [bill("lost")], [], {})
     for month in (2, 3):
@@ -152,6 +160,28 @@ def test_a_report_that_is_listed_and_not_served_is_a_gap(hub, status):
     Account(hub, [], [{"id": "R189-202403.csv"}], {"R189-202403.csv": status})
     collection, _ = collect(hub)
     assert any(f"HTTP {status}" in gap and "R189-202403.csv" in gap for gap in collection.gaps)
+
+
+@pytest.mark.parametrize(("held", "told"), [(-40, "60"), (0, None), (40, "more")])
+def test_a_compressed_file_in_the_drop_folder_holds_the_bytes_its_report_declares(hub, tmp_path, held, told):
+    """Whole as a gzip, it may still be made of half a report."""
+    name, body = "R189-202403.csv", b"x" * (100 + held)
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(body))
+    Account(hub, [], [{"id": name, "bytes": 100}], {name: 413})
+    collection, _ = collect(hub, drop_folder=tmp_path)
+    if told is None:
+        assert (collection.gaps, names(collection, Role.R189_CHARGES)) == ((), [f"{name}.gz"])
+    else:
+        (gap,) = collection.gaps
+        assert f"{name}.gz: report declares 100 bytes, the file has {told};" in gap
+        assert names(collection, Role.R189_CHARGES) == []
+
+
+def test_a_file_whose_length_is_that_of_the_compressed_report_is_taken(hub, tmp_path):
+    name, body = "R189-202403.csv", gzip.compress(rows("2024-03", "A"))
+    (tmp_path / f"{name}.gz").write_bytes(body)
+    Account(hub, [], [{"id": name, "bytes": len(body)}], {name: 413})
+    assert collect(hub, drop_folder=tmp_path)[0].gaps == ()
 
 
 def test_a_hostile_report_id_never_becomes_a_path(hub, tmp_path):

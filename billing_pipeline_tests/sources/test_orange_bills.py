@@ -68,6 +68,7 @@ def test_an_invoice_without_a_bill_stays_as_it_is():
         ({"currency": {"id": "EURO"}}, "currency"),
         ({"id": None}, "'id' is missing"),
         ({"createdAt": "yesterday"}, "createdAt"),
+        ({"number": "FA-\ud83d"}, "surrogate"),
     ],
 )
 def test_a_bill_that_cannot_be_read_is_refused_by_its_field(fields, told):
@@ -91,6 +92,14 @@ def test_rows_of_another_months_bill_are_not_taken_for_rows_without_one():
     pages = [b'[{"id": 7, "number": "FA-7"}, {"id": "8"}]', b'{"invoice": 2}']
     assert listed_numbers(pages) == {"7": "FA-7", "8": "8"}
     assert contradictions([], listed_numbers(pages), [("r.csv", {"FA-7", "8"}, [])]) == []
+
+
+def test_a_number_that_only_the_detail_shows_is_the_one_its_rows_have():
+    """The guide's example of a list shows no number."""
+    listed = listed_numbers([b'[{"id": "1013390", "type": "invoice"}]'])
+    files = [("r.csv", {"FA-1"}, ["1013390"])]
+    assert contradictions([bill(number="FA-1")], listed, files) == []
+    assert "FA-1, which no bill has" in contradictions([bill(number="FA-2")], listed, files)[1]
 
 
 def test_two_bills_of_one_number_are_told():
