@@ -8,7 +8,8 @@ from billing_pipeline.errors import RefusedFile, SourceError
 from billing_pipeline.periods import Period
 from billing_pipeline.sources.collection import Collection, Keep, Kept, Received, Role
 
-PATTERNS = ("*.csv", "*.csv.gz")
+# Ends of their names in small letters: some systems deliver `.CSV`.
+ENDINGS = (".csv", ".csv.gz")
 # The period of a file by its name or, failing that, by its rows (r189/naming.py); RefusedFile when it cannot be told.
 PeriodOf = Callable[[Path], Period]
 
@@ -63,9 +64,14 @@ class R189Files:
         return sorted(found, key=lambda path: (self._stem_order(path.name), path.name))
 
 
+def has_charges(name: str) -> bool:
+    """Whether a file of this name is one of charges."""
+    return name.lower().endswith(ENDINGS)
+
+
 def _is_charge_file(path: Path) -> bool:
     """A dot file is somebody's temporary file, as it is to the shell's own patterns."""
-    return path.name[0] != "." and any(path.match(pattern) for pattern in PATTERNS) and path.is_file()
+    return path.name[0] != "." and has_charges(path.name) and path.is_file()
 
 
 def _state(path: Path) -> tuple[int, int]:

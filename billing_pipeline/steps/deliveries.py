@@ -16,7 +16,7 @@ from typing import Any
 from billing_pipeline.config import BillingConfig, Operator
 from billing_pipeline.errors import BillingError, RefusedFile
 from billing_pipeline.periods import Period, last_complete_period
-from billing_pipeline.sources.r189_files import PATTERNS
+from billing_pipeline.sources.r189_files import has_charges
 from billing_pipeline.steps.file_periods import period_of_file
 from billing_pipeline.storage.raw import RawStore
 
@@ -168,7 +168,7 @@ def _month(
 def _files(operator: Operator, folder: Path, now: datetime) -> Iterator[_File]:
     for path in folder.iterdir():
         # In an Orange folder a file is called what its report is, with or without an ending.
-        charges = operator.source.type != "r189_files" or any(path.match(pattern) for pattern in PATTERNS)
+        charges = operator.source.type != "r189_files" or has_charges(path.name)
         if path.name.startswith(".") or not charges:
             continue
         try:

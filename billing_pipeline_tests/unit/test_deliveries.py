@@ -84,6 +84,12 @@ def test_a_file_starts_its_month_once_it_has_stood_still(folders: Folders) -> No
     assert (asked(third), third.told) == ([], [])
 
 
+def test_a_file_whose_ending_is_in_capitals_starts_its_month_too(folders: Folders) -> None:
+    folders.drop("R189_RIVE_202403.CSV")
+    folders.look()
+    assert asked(folders.look()) == [("RIVE", "2024-03", ("R189_RIVE_202403.CSV",))]
+
+
 def test_a_file_that_grows_between_looks_is_left_alone_until_it_does_not(folders: Folders) -> None:
     path = folders.drop("R189_RIVE_202403.csv")
     for _ in range(4):
