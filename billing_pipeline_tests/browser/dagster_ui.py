@@ -120,7 +120,7 @@ class DagsterUi:
 
     def figures(self) -> dict[str, str]:
         """The rows of the summary's table, as they are shown: figure → value."""
-        expect(self.page.get_by_text("total_services").first).to_be_visible()
+        expect(self.page.get_by_text("figure", exact=True).first).to_be_visible()
         # A table's cells come with a tab between them in what a person would copy from the page.
         rows = [line.split("\t") for line in self.text().splitlines()]
         return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2 and row[0].strip()}
