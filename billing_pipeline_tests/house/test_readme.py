@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import billing_pipeline
+from billing_pipeline.cli import _parser
 from billing_pipeline.config import load_config
 
 ROOT = Path(billing_pipeline.__file__).parent.parent
@@ -35,6 +36,12 @@ def test_a_command_the_readme_names_exists(command):
         [sys.executable, "-m", "billing_pipeline", command, "--help"], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_every_command_there_is_stands_in_the_readme():
+    (commands,) = [action for action in _parser()._actions if action.dest != "help" and action.choices]
+    assert {"run", "export", "db"} <= set(commands.choices)
+    assert set(commands.choices) - set(COMMANDS) == set()
 
 
 def test_the_readme_was_read():
