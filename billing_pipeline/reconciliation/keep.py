@@ -36,7 +36,7 @@ def _created(backend: ibis.BaseBackend, name: str, rows: Table) -> Table:
         f'"{column}" {_type_name(backend.compiler.type_mapper, dtype)}' for column, dtype in schema.items()
     )
     backend._run_pre_execute_hooks(rows)
-    query = backend.compiler.to_sqlglot(rows).sql(dialect=backend.dialect, copy=False)
+    query = backend.compile(rows)
     backend.con.execute(f'CREATE TEMP TABLE "{name}" ({columns})').fetchall()
     backend.con.execute(f'INSERT INTO "{name}" {query}').fetchall()
     namespace = ops.Namespace(catalog="temp", database="main")

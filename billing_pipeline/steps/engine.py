@@ -7,7 +7,6 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
@@ -32,7 +31,14 @@ def engine(config: BillingConfig, scratch: Path) -> Iterator[Any]:
         return
     # Never disconnected by hand: Ibis drops its cached tables when they are collected, which a closed connection refuses
     # noisily; the connection itself goes with the last of them.
-    yield ibis.duckdb.connect(temp_directory=str(scratch / "spill"), memory_limit=DUCKDB_MEMORY)
+    yield duckdb_backend(scratch / "spill")
+
+
+def duckdb_backend(spill: Path) -> Any:
+    """DuckDB in this process; results larger than its memory lie under `spill` for as long as they are needed."""
+    from billing_pipeline.steps.duckdb_engine import DuckDB  # half a second that checking a configuration does not need
+
+    return DuckDB().connect(temp_directory=str(spill), memory_limit=DUCKDB_MEMORY)
 
 
 def require_engine(config: BillingConfig) -> None:

@@ -34,7 +34,7 @@ from billing_pipeline.periods import Period
 from billing_pipeline.reconciliation import identities
 from billing_pipeline.reconciliation.engine import Inputs, reconcile
 from billing_pipeline.reconciliation.summary import invoice_status, summarize
-from billing_pipeline.steps.engine import DUCKDB_MEMORY
+from billing_pipeline.steps.engine import duckdb_backend
 from billing_pipeline_tests.bench.reconciliation_data import OPERATOR, PERIOD, write_month
 
 KEY = "installed_offer_id"
@@ -61,7 +61,7 @@ def file(root: Path, table: str) -> Path:
 
 def ours(root: Path, out: Path, *, check: bool = False) -> None:
     """All result tables; `check` adds what a real run verifies before it publishes them."""
-    connection = ibis.duckdb.connect(temp_directory=str(out / "spill"), memory_limit=DUCKDB_MEMORY)
+    connection = duckdb_backend(out / "spill")
 
     def read(name: str) -> Table:
         rows = connection.read_parquet(file(root, name), hive_partitioning=False)
