@@ -29,7 +29,7 @@ from billing_pipeline.schemas.arrow import content_schema
 from billing_pipeline.schemas.tables import BY_NAME, SOURCE_VERDICTS
 from billing_pipeline.steps.collect import COMPLETE
 from billing_pipeline.steps.drafts import FINDINGS_OF
-from billing_pipeline.steps.engine import batches, engine, require_none, stream
+from billing_pipeline.steps.engine import PARQUET_OPTIONS, batches, engine, require_none, stream
 from billing_pipeline.steps.fingerprint import digest_of, rules_digest
 from billing_pipeline.steps.load import COLLECT_PHASE, EVALUATED
 from billing_pipeline.steps.source_verdicts import disagreements, source_verdicts
@@ -259,7 +259,7 @@ class _Month:
     def _settled(self, name: str, rows: Table) -> Table:
         """`rows` written once to the scratch folder, from where the checks read them and PostgreSQL is filled."""
         path = self._scratch / f"{name}.parquet"
-        rows.to_parquet(path)
+        rows.to_parquet(path, **PARQUET_OPTIONS)
         return self._connection.read_parquet(path, hive_partitioning=False)
 
     def _inputs(self) -> Inputs:

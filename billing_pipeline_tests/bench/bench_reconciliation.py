@@ -34,7 +34,7 @@ from billing_pipeline.periods import Period
 from billing_pipeline.reconciliation import identities
 from billing_pipeline.reconciliation.engine import Inputs, reconcile
 from billing_pipeline.reconciliation.summary import invoice_status, summarize
-from billing_pipeline.steps.engine import duckdb_backend
+from billing_pipeline.steps.engine import PARQUET_OPTIONS, duckdb_backend
 from billing_pipeline_tests.bench.reconciliation_data import OPERATOR, PERIOD, write_month
 
 KEY = "installed_offer_id"
@@ -77,8 +77,8 @@ def ours(root: Path, out: Path, *, check: bool = False) -> None:
         rejected_keys=read("rejected_rows").select(KEY, "external_reference", "serial_number", "order_reference"),
     )
     results = reconcile(inputs, Period.parse(PERIOD), ReconciliationRules())
-    results.items.to_parquet(out / "items.parquet")
-    results.reasons.to_parquet(out / "reasons.parquet")
+    results.items.to_parquet(out / "items.parquet", **PARQUET_OPTIONS)
+    results.reasons.to_parquet(out / "reasons.parquet", **PARQUET_OPTIONS)
     items = connection.read_parquet(out / "items.parquet")
     invoice_status(items, inputs.allocations, read("invoice_findings")).to_parquet(out / "statuses.parquet")
     summarize(items, services).to_parquet(out / "summary.parquet")
