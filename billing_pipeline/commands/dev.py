@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from billing_pipeline.api.server import listen
 from billing_pipeline.commands.demo import sandbox_for
 from billing_pipeline.config import ENVIRONMENT_FILE, BillingConfig, load_config
 from billing_pipeline.defs.instance import open_instance, prepare_home
@@ -24,6 +25,8 @@ load_from:
 
 def dev(path: Path | None, *, demo_folder: Path | None, port: int) -> int:
     """Webserver and daemon until interrupted; with a demo folder its sandbox too, so that runs find their operators."""
+    # Dagster finds out last, once databases and sandbox are up, and says it with three processes' tracebacks.
+    listen("127.0.0.1", port).close()
     with ExitStack() as stack:
         config = stack.enter_context(sandbox_for(demo_folder)) if demo_folder else _configured(path)
         databases = connect_databases(config)

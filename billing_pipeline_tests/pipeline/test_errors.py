@@ -303,6 +303,19 @@ def _light(ready: Place) -> list[tuple[str, ...]]:
     ]
 
 
+def test_a_port_that_is_taken_is_told_before_anything_is_started(ready: Place, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = ready.command("dev", "--demo", str(tmp_path / "demo"), "--port", port)
+    assert ended.code == 2
+    (line,) = ended.errors
+    assert f"cannot listen on 127.0.0.1:{port}" in line
+    assert "--port" in line
+    assert not (tmp_path / "demo").exists()
+
+
 def test_help_usage_errors_and_check_config_load_no_heavy_library(ready: Place) -> None:
     for arguments in _light(ready):
         done = subprocess.run(
