@@ -21,7 +21,7 @@ PASSING = (
     "rate_limit_seconds", "rate_limit_date", "server_error_burst", "reset", "answer_lost", "truncated_body",
     "truncated_without_length", "gzip_cut", "drip", "silence", "malformed_json", "html_with_200", "wrong_content_type",
     "token_expires", "token_revoked", "unknown_fields", "item_inserted_while_paging", "item_deleted_while_paging",
-    "repeated_ids",
+    "repeated_ids", "answer_withheld", "error_after_effect",
 )  # fmt: skip
 NOT_OURS = ("enums_as_numbers",)
 # What lasts, and what it must come to.

@@ -45,7 +45,7 @@ EITHER: Mapping[str, Expected] = {
         (
             "rate_limit_seconds", "rate_limit_date", "server_error_burst", "reset", "answer_lost", "truncated_body",
             "truncated_without_length", "gzip_cut", "drip", "silence", "malformed_json", "html_with_200",
-            "wrong_content_type", "repeated_ids", "unknown_fields",
+            "wrong_content_type", "repeated_ids", "unknown_fields", "answer_withheld", "error_after_effect",
         ),
         PASSES,
     ),
@@ -284,6 +284,7 @@ def test_a_random_mix_of_faults_never_makes_a_wrong_table(server, evaluated, sou
 STRIKING = (
     "server_error_burst", "reset", "answer_lost", "truncated_body", "truncated_without_length", "gzip_cut", "silence",
     "malformed_json", "html_with_200", "wrong_content_type", "redirect", "token_expires", "token_revoked",
+    "answer_withheld", "error_after_effect",
 )  # fmt: skip
 
 
