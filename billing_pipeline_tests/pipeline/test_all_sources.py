@@ -115,13 +115,15 @@ def test_dropping_the_schema_and_rebuilding_without_network_gives_equal_tables(r
     place.secrets.clear()
     assert place.run(MONTH, options=("--from-raw",)).errors == []
     after = place.stored()
-    # The later month was never collected, so there is nothing to make it of.
-    before = {
-        name: [row for row in rows if row.get("period") != LATER] if "period" in (rows or [{}])[0] else rows
-        for name, rows in before.items()
-    }
+    before = {name: [row for row in rows if not _of_the_failure(name, row)] for name, rows in before.items()}
     assert tables.changed(*(tables.but_for_the_folder(one, place.folder) for one in (before, after))) == {}
     assert tables.unlike_in_parquet(place.folder, after) == {}
+
+
+def _of_the_failure(table: str, row: tables.Row) -> bool:
+    """The later month was never collected, so that nothing makes it again; what was paid in it is in payments.csv."""
+    told = table == "reconciliation_summary" or row.get("phase") == "reconcile"
+    return told and row["period"] == LATER
 
 
 def test_the_network_is_indeed_refused(ran: Ran) -> None:
