@@ -8,7 +8,11 @@ From the store's files to all result tables written as Parquet: items, reasons, 
 
 Runs are interleaved and the medians compared; wall and processor seconds, for on a shared machine only the latter say
 what the work is. Identities, which every real run checks too, are timed apart. `python -m
-billing_pipeline_tests.bench.bench_reconciliation --rows 1000000 --runs 5 --exceptions 0.1 0.4`.
+billing_pipeline_tests.bench.bench_reconciliation --rows 1000000 --runs 5 --exceptions 0.1 0.4`. The first run of a
+process also translates its expressions, which is shown apart. Besides, each in place of the peers:
+
+    --growth 10   the same month ten times as large beside it: at most 1.1 times as long per line
+    --peak        one run with identities in a process of its own, and the most memory it held
 """
 
 import argparse
@@ -157,6 +161,35 @@ def measure(root: Path, out: Path, runs: int, python: Path | None, peers: bool) 
     }
 
 
+def peak_of_one_run(root: Path, out: Path) -> float:
+    """GiB resident at most in a process that does nothing but reconcile the month and check its identities."""
+    arguments = [sys.executable, "-m", __spec__.name, "--one", str(root), str(out)]
+    told = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+    return float(told)
+
+
+def one_run(root: Path, out: Path) -> None:
+    ours(root, out, check=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def beside(title: str, runs: int, one: tuple[str, Path], other: tuple[str, Path], out: Path) -> dict[str, Any]:
+    """Two stores, run in turns, and the median of the ratios of neighbouring runs."""
+    seconds: dict[str, list[tuple[float, float]]] = {one[0]: [], other[0]: []}
+    timed(ours, one[1], out)  # so that neither of the two pays for the translation
+    for _ in range(runs):
+        for name, root in (one, other):
+            seconds[name].append(timed(lambda r, o: ours(r, o, check=True), root, out))
+    pairs = list(zip(*seconds.values(), strict=True))
+    ratios = [statistics.median(second[unit] / first[unit] for first, second in pairs) for unit in (0, 1)]
+    print(f"{title}, medians of {runs} runs in turns")
+    for name, found in seconds.items():
+        wall, used = (statistics.median(run[unit] for run in found) for unit in (0, 1))
+        print(f"  {name:<26} {wall:7.2f} s wall {used:7.2f} s processor")
+    print(f"  {other[0]} / {one[0]}: {ratios[0]:.2f}x wall, {ratios[1]:.2f}x processor")
+    return {"seconds": seconds, "wall_ratio": ratios[0], "cpu_ratio": ratios[1]}
+
+
 def report(title: str, medians: dict[str, dict[str, float]]) -> None:
     base = medians["bare join"]
     print(title)
@@ -175,21 +208,51 @@ def main() -> None:
     parser.add_argument("--exceptions", type=float, nargs="+", default=[0.1, 0.4])
     parser.add_argument("--no-peers", action="store_true", help="only the bare join")
     parser.add_argument("--json", type=Path, help="also write the medians there")
+    parser.add_argument("--growth", type=int, help="beside a month this many times as large")
+    parser.add_argument("--peak", action="store_true", help="memory of one run in a process of its own")
+    parser.add_argument("--one", type=Path, nargs=2, metavar=("ROOT", "OUT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message=r"fetch_arrow_table\(\) is deprecated")
-    told: dict[str, Any] = {}
+    if options.one:
+        return one_run(*options.one)
     with tempfile.TemporaryDirectory(prefix="billing-bench-") as name:
         folder = Path(name)
-        python = None if options.no_peers else datacompy_environment(folder)
-        for share in options.exceptions:
-            root = write_month(folder / f"{share}", options.rows, share)
-            medians = measure(root, folder, options.runs, python, not options.no_peers)
-            report(f"{options.rows} services x lines, {share:.0%} exceptions, medians of {options.runs} runs", medians)
-            told[f"{share}"] = medians
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"peak resident memory of this process, peers included: {peak:.1f} GiB")
+        told = alone(options, folder) if options.growth or options.peak else with_peers(options, folder)
     if options.json:
         options.json.write_text(json.dumps(told, indent=2))
+    return None
+
+
+def with_peers(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    python = None if options.no_peers else datacompy_environment(folder)
+    for share in options.exceptions:
+        root = write_month(folder / f"{share}", options.rows, share)
+        if not told:
+            _, used = timed(ours, root, folder)
+            print(f"first run in this process: {used:.2f} s processor")
+        medians = measure(root, folder, options.runs, python, not options.no_peers)
+        report(f"{options.rows} services x lines, {share:.0%} exceptions, medians of {options.runs} runs", medians)
+        told[f"{share}"] = medians
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"peak resident memory of this process, peers included: {peak:.1f} GiB")
+    return told
+
+
+def alone(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Ours against itself, at the first share of exceptions."""
+    told: dict[str, Any] = {}
+    share = options.exceptions[0]
+    root = write_month(folder / "month", options.rows, share)
+    this = (f"{options.rows} lines", root)
+    if options.peak:
+        told["peak_gib"] = peak_of_one_run(root, folder)
+        print(f"{options.rows} services x lines: {told['peak_gib']:.2f} GiB resident at most, identities checked")
+    if options.growth:
+        rows = options.rows * options.growth
+        large = (f"{rows} lines", write_month(folder / "large", rows, share))
+        told["growth"] = beside(f"{options.growth} times the lines", options.runs, this, large, folder)
+    return told
 
 
 if __name__ == "__main__":
