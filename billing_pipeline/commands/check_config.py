@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from billing_pipeline.config import BillingConfig, Operator, environment_names, load_config
-from billing_pipeline.steps.engine import require_engine
+from billing_pipeline.steps.spark_session import require_engine
 
 
 def check_config(path: Path) -> int:

@@ -24,8 +24,8 @@ from billing_pipeline.steps.collect import (
     open_source,
     source_warnings,
 )
-from billing_pipeline.steps.engine import require_engine
 from billing_pipeline.steps.reconcile import stale_periods
+from billing_pipeline.steps.spark_session import require_engine
 from billing_pipeline.steps.workspace import Workspace, discard_scratch
 
 EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3

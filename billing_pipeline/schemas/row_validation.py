@@ -2,11 +2,11 @@
 
 import warnings
 
-with warnings.catch_warnings():
-    # Pandera imports PySpark where it is installed (`engine: spark`), and PySpark 4.3 warns of pandas 3 on stderr. Nothing
-    # here gives Spark a pandas frame. Drop once PySpark knows pandas 3.
-    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
-    import pandera.pandas as pandera
-    from pandera.errors import SchemaErrors
+# Pandera imports PySpark where it is installed (`engine: spark`), some of it only when it first validates, and PySpark 4.3
+# warns of pandas 3 on stderr. Nothing here gives Spark a pandas frame. Drop once PySpark knows pandas 3.
+warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
+
+import pandera.pandas as pandera  # noqa: E402
+from pandera.errors import SchemaErrors  # noqa: E402
 
 __all__ = ["SchemaErrors", "pandera"]

@@ -13,7 +13,6 @@ from ibis.expr.types import Table
 
 from billing_pipeline.config import BillingConfig
 from billing_pipeline.errors import IdentityViolation
-from billing_pipeline.steps.spark_session import require_spark
 
 # Larger intermediate results spill to the scratch folder.
 DUCKDB_MEMORY = "1GB"
@@ -42,12 +41,6 @@ def duckdb_backend(spill: Path) -> Any:
     from billing_pipeline.steps.duckdb_engine import DuckDB  # half a second that checking a configuration does not need
 
     return DuckDB().connect(temp_directory=str(spill), memory_limit=DUCKDB_MEMORY)
-
-
-def require_engine(config: BillingConfig) -> None:
-    """ConfigurationError with the remedy where this machine lacks what the configured engine needs."""
-    if config.engine == "spark":
-        require_spark(config)
 
 
 def stream(rows: Table, schema: pa.Schema, scratch: Path) -> Iterator[pa.RecordBatch]:

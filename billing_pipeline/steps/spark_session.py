@@ -50,6 +50,12 @@ class _Driver:
 _driver: _Driver | None = None
 
 
+def require_engine(config: BillingConfig) -> None:
+    """ConfigurationError with the remedy where this machine lacks what the configured engine needs."""
+    if config.engine == "spark":
+        require_spark(config)
+
+
 def require_spark(config: BillingConfig) -> None:
     """ConfigurationError with the remedy unless this machine can run or reach Spark; contacts and imports nothing."""
     if importlib.util.find_spec("pyspark") is None:

@@ -2,10 +2,8 @@
 
 import os
 import socket
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +17,7 @@ from billing_pipeline.sandbox.reseller import generate_reseller
 from billing_pipeline.sandbox.server import SandboxServer
 from billing_pipeline_tests.pipeline import tables
 from billing_pipeline_tests.pipeline.places import Place
-from billing_pipeline_tests.pipeline.program import Ended, Program, cold, environment
+from billing_pipeline_tests.pipeline.program import Ended, Program, environment
 from billing_pipeline_tests.pipeline.rive import CONFIGURATION, HEADER, SERVICES, deliver, write_inputs
 
 KEY, PASSWORD = "canary-key-5d1f", "canary-password-8a2c"
@@ -323,18 +321,6 @@ def test_help_usage_errors_and_check_config_load_no_heavy_library(ready: Place) 
             cwd=ready.folder, env=environment(ready.environment), capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         assert (done.returncode, arguments) == (0, arguments), done.stderr
-
-
-@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("run",), ("check-config",)], ids=" ".join)
-def test_the_command_line_answers_within_a_second(ready: Place, arguments: tuple[str, ...]) -> None:
-    """The median of five; measured 0.06 s for help and 0.3 s for check-config on two idle cores."""
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        ended = cold(*arguments, folder=ready.folder, extra=ready.environment)
-        seconds.append(time.perf_counter() - started)
-        assert ended.code == (2 if arguments == ("run",) else 0), ended.err
-    assert statistics.median(seconds) < 1, seconds
 
 
 def test_debug_shows_where_an_error_comes_from(ready: Place) -> None:

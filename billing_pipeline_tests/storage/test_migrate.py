@@ -127,7 +127,8 @@ def test_two_upgrades_at_once_apply_each_revision_once(empty_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(map(len, applied)) == [0, 0, 0, len(REVISIONS)]
+    # The two schemas have a history and a lock each: two processes may have done one of them.
+    assert sorted(revision for done in applied for revision in done) == sorted(REVISIONS)
 
 
 def test_a_downgrade_leaves_an_empty_schema(url: str) -> None:
