@@ -35,7 +35,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "COLUMNS": "200", "OPENBLAS_NUM_THREADS": "1", **(extra or {})}
 
 
-def cold(*arguments: str, folder: Path, extra: Mapping[str, str] | None = None, timeout: float = 240) -> Ended:
+def cold(*arguments: str, folder: Path, extra: Mapping[str, str] | None = None, timeout: float = 600) -> Ended:
     """`python -m billing_pipeline …` as a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "billing_pipeline", *arguments],
