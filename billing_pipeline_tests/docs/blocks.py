@@ -14,6 +14,9 @@ NOT_RUN = {
     "git clone <this repository> billing_pipeline && cd billing_pipeline": (
         "the reader's own clone; `make demo` is what .ci/run's `make test` starts from, and pipeline/test_demo.py"
     ),
+    'KEY="${BILLING_API_KEYS%%,*}"; API=http://127.0.0.1:8190/v1/billing': (
+        "needs the server of the block before it beside it; api/test_readme.py asks one these very commands"
+    ),
     "docker compose -f docker/compose.yaml --env-file billing.env up -d": (
         "needs a container engine; deployment/test_compose.py runs the commands of its services"
     ),
