@@ -17,6 +17,10 @@ _RUN = "query Run($id: ID!) { runOrError(runId: $id) { __typename ... on Run { s
 _LOCATION = """
 { workspaceOrError { ... on Workspace { locationEntries { name loadStatus
     locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
+# One look into each of Dagster's storages that a launch writes to.
+_LOOK = "{ assetsOrError { __typename } runsOrError(limit: 1) { ... on Runs { results { runId } } } }"
+# A webserver keeps connections open: after its database was restarted it answers 500 once for each that is dead.
+_DEAD_CONNECTIONS = 10
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -25,8 +29,13 @@ class Webserver:
         self._client = httpx.Client(base_url=base_url, timeout=60)
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        answer = self._client.post("/graphql", json={"query": query, "variables": variables})
-        answer.raise_for_status()
+        """The data of the answer; a query is asked again as a person reloads a page, a mutation never."""
+        for _ in range(1 if query.lstrip().startswith("mutation") else _DEAD_CONNECTIONS):
+            answer = self._client.post("/graphql", json={"query": query, "variables": variables})
+            if answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
+                break
+            time.sleep(1)
+        assert answer.is_success, f"HTTP {answer.status_code}: {answer.text[:500]}"
         told = answer.json()
         assert not told.get("errors"), told["errors"]
         data: dict[str, Any] = told["data"]
@@ -60,6 +69,7 @@ class Webserver:
 
     def launch(self, operator: str, period: str) -> str:
         """The id of the new run."""
+        self.ask(_LOOK)
         answer = self.try_to_launch(operator, period)
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])

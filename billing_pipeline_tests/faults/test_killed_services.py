@@ -18,7 +18,7 @@ PHASES = {
 }
 VICTIMS = ("worker", "code", "daemon", "postgres")
 # The others wait for restarts and the daemon's 30 s ticks.
-SUBSET = [("worker", "loading")]
+SUBSET = [("worker", "loading"), ("code", "loading"), ("postgres", "loading")]
 EVERYTHING = [(victim, phase) for victim in VICTIMS for phase in PHASES]
 pytestmark = pytest.mark.timeout(900)
 
