@@ -32,7 +32,7 @@ from billing_pipeline.schemas.tables import (
     SERVICES,
     SOURCE_DOCUMENTS,
 )
-from billing_pipeline.sources.collection import Kept, Role
+from billing_pipeline.sources.collection import CLAIM_ROLES, Kept, Role
 from billing_pipeline.steps.collect import documents_of
 from billing_pipeline.steps.completeness import RowCount, RowCounts, supersession_messages
 from billing_pipeline.steps.document_findings import document_findings
@@ -140,8 +140,11 @@ class PartitionDraft:
                 "profile": reading.profile if reading else None,
             }
 
+        # Payments and disputes change without a reload, so that a version of them listed here would be whichever stood
+        # there at the last one; the rows of their tables name theirs.
+        inventory = [one for one in documents_of(self._manifest, "inventory") if one.role not in CLAIM_ROLES]
         # Two inventory files may be equal, and one file may be configured twice.
-        documents = {one.sha256: one for one in (*documents_of(self._manifest, "inventory"), *self._kept)}
+        documents = {one.sha256: one for one in (*inventory, *self._kept)}
         return pa.Table.from_pylist([row(one) for one in documents.values()], schema=content_schema(SOURCE_DOCUMENTS))
 
     def _counts(self, sha256: str, invoice_id: str) -> bool:

@@ -53,8 +53,13 @@ def test_both_files_are_kept_as_they_were_with_where_they_came_from(recorded: Pl
     kept = recorded.folder / "data/raw/RIVE/2024-02" / f"{row['source_sha256']}.csv"
     assert kept.read_text().splitlines()[row["source_row"]] == "RIVE,RI-2,2024-04-05"
     assert '"original_name": "payments.csv"' in kept.with_suffix(".json").read_text()
-    documents = {row["sha256"] for row in recorded.stored()["source_documents"]}
-    assert row["source_sha256"] in documents
+
+
+def test_a_later_version_of_both_files_leaves_no_trace_a_rebuild_would_not(recorded: Place) -> None:
+    """They change without a reload of the month: listed as its documents, an old version stayed for ever."""
+    named = {row["source_sha256"] for table in ("payments", "disputes") for row in recorded.stored()[table]}
+    assert named
+    assert not named & {row["sha256"] for row in recorded.stored()["source_documents"]}
 
 
 def test_running_again_changes_no_row(recorded: Place) -> None:
