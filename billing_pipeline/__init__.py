@@ -8,7 +8,7 @@ Where data flows, and which folder owns each step:
 Imports point one way, and a test keeps it so:
 
     cli, definitions -> commands -> defs -> steps
-        -> sources, r189, normalize, reconciliation, storage, rebilling, reports, api, sandbox
+        -> sources, r189, normalize, reconciliation, storage, rebilling, reports, api, alerts, sandbox
         -> schemas, config -> periods, money, errors, exact_json
 
 steps/ are the three steps of a partition without Dagster (collect, load, reconcile), defs/ makes assets of them. What the

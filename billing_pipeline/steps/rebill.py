@@ -7,11 +7,12 @@ database and the clock. Needs the services and verdicts of the period, never the
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from billing_pipeline.config import BillingConfig, Rebilling
 from billing_pipeline.errors import ConfigurationError, SourceError, UsageError
@@ -21,7 +22,7 @@ from billing_pipeline.periods import Period
 from billing_pipeline.rebilling.api import CustomerInvoicing
 from billing_pipeline.rebilling.books import Books, writers_lock
 from billing_pipeline.rebilling.credit import make_credit_note
-from billing_pipeline.rebilling.plan import PlannedInvoice, Refusal, ResoldService, plan_invoices
+from billing_pipeline.rebilling.plan import Costs, PlannedInvoice, Refusal, ResoldService, plan_invoices
 from billing_pipeline.rebilling.record import NEEDS_REVIEW, Record
 from billing_pipeline.rebilling.sequence import Finalization
 from billing_pipeline.rebilling.sequence import Sequence as Calling
@@ -105,19 +106,29 @@ def plans_for(
     codes = {operator.code for operator in workspace.config.operators}
     states = workspace.partitions.read("reconciliation_summary", periods=month).to_pylist()
     evaluated = {row["operator_code"] for row in states if row["state"] == "EVALUATED"}
-    costs = {}
-    for item in workspace.partitions.read("reconciliation_items", periods=month).to_pylist():
-        if item["side"] == "service" and item["operator_code"] in evaluated:
-            billed, expected = item["invoice_amount"], item["service_amount"]
-            # Without a line the operator billed nothing, which is a cost of 0 and not an unknown one.
-            nothing = billed is None and expected is not None
-            costs[item["operator_code"], item["service_id"]] = (
-                Decimal(0) if nothing else billed,
-                item["currency"],
-            )
+    items = workspace.partitions.read("reconciliation_items", periods=month).to_pylist()
+    costs = costs_of(item for item in items if item["operator_code"] in evaluated)
     return plan_invoices(
         inputs.services, inputs.customers, period, not_evaluated=codes - evaluated, costs=costs, cost_check=cost_check
     )
+
+
+def costs_of(items: Iterable[Mapping[str, Any]]) -> Costs:
+    """(operator code, service id) -> what the operator billed for the month and its currency; None where unknown.
+
+    `items` are rows of reconciliation_items. As in the view fct_margin: without a line the operator billed nothing, which
+    is a cost of 0; with a line in another currency than the contract's, what it billed cannot be added up.
+    """
+    costs: dict[tuple[str, str], tuple[Decimal | None, str]] = {}
+    foreign = set()
+    for item in items:
+        service = (item["operator_code"], item["service_id"])
+        if item["side"] == "service":
+            nothing = item["invoice_amount"] is None and item["service_amount"] is not None
+            costs[service] = (Decimal(0) if nothing else item["invoice_amount"], item["currency"])
+        elif item["reason_code"] == "CURRENCY_MISMATCH":
+            foreign.add(service)
+    return {service: (None if service in foreign else cost, of) for service, (cost, of) in costs.items()}
 
 
 @contextmanager

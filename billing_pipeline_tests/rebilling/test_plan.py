@@ -14,6 +14,7 @@ from billing_pipeline.normalize.customers import read_customers
 from billing_pipeline.periods import Period
 from billing_pipeline.rebilling.documents import accepted_ttc, lines_body, timeline_body
 from billing_pipeline.rebilling.plan import PlannedInvoice, ResoldService, plan_invoices
+from billing_pipeline.steps.rebill import costs_of
 from billing_pipeline_tests.rebilling.world import CUSTOMERS, PERIOD, service
 
 HEADER = "customer_id,invoicing_customer_id,name,vat_code,payment_delay,locale\n"
@@ -200,3 +201,15 @@ def test_a_leap_february_has_29_days() -> None:
         not_evaluated=(), costs={},
     )  # fmt: skip
     assert plans[0].total == 100
+
+
+def test_what_is_billed_in_another_currency_is_no_cost_of_zero() -> None:
+    """Its lines stand in items of their own: the service's item alone says that nothing was billed."""
+    unbilled = {"operator_code": "SFR", "side": "service", "invoice_amount": None, "service_amount": Decimal(20)}
+    items = [
+        {**unbilled, "service_id": "A", "currency": "EUR", "reason_code": "NOT_BILLED"},
+        {**unbilled, "service_id": "B", "currency": "EUR", "reason_code": "NOT_BILLED"},
+        {**unbilled, "service_id": "B", "currency": "USD", "reason_code": "CURRENCY_MISMATCH", "side": "line"},
+        {**unbilled, "service_id": "A", "currency": "EUR", "reason_code": "UNEXPECTED_CHARGE", "side": "line"},
+    ]
+    assert costs_of(items) == {("SFR", "A"): (Decimal(0), "EUR"), ("SFR", "B"): (None, "EUR")}

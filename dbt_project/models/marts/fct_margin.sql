@@ -10,6 +10,13 @@ other_charges as (
     group by operator_code, period, service_id, currency
 ),
 
+-- Lines in another currency than the contract's, beside others or beside none: what they cost cannot be added up.
+foreign_lines as (
+    select distinct operator_code, period, service_id
+    from {{ ref('fct_reconciliation_items') }}
+    where reason_code = 'CURRENCY_MISMATCH'
+),
+
 amounts as (
     select
         services.operator_code,
@@ -34,6 +41,7 @@ amounts as (
             2
         ) as resale_amount,
         case
+            when foreign_lines.service_id is not null then null
             when items.invoice_amount is null then 0
             when items.currency = services.currency then items.invoice_amount
         end as cost_amount,
@@ -51,6 +59,10 @@ amounts as (
         and other_charges.period = services.period
         and other_charges.service_id = services.service_id
         and other_charges.currency = services.currency
+    left join foreign_lines
+        on foreign_lines.operator_code = services.operator_code
+        and foreign_lines.period = services.period
+        and foreign_lines.service_id = services.service_id
     where services.active_days > 0 or items.item_id is not null
 )
 
