@@ -8,6 +8,7 @@ from functools import partial
 from billing_pipeline.commands.alerts import tell_of_run, telling_of_failure
 from billing_pipeline.commands.marts import make_marts
 from billing_pipeline.commands.requests import Request
+from billing_pipeline.commands.step_display import step_display
 from billing_pipeline.config import BillingConfig, Operator
 from billing_pipeline.defs.instance import open_instance, prepare_home
 from billing_pipeline.defs.launch import Launcher, Phase, fail_abandoned_runs, has_ended
@@ -103,18 +104,21 @@ def _run_partitions(
 ) -> int:
     progress = _Progress()
     partitions = [(operator, period) for period in periods for operator in operators]
-    with collection_session():
-        for partition in partitions:
-            _collect(workspace, launcher, partition, from_raw, progress)
-    for partition in partitions:
-        key = (partition[0].code, partition[1])
+    with step_display(2 * len(partitions) + 1) as starting:
+        with collection_session():
+            for operator, period in partitions:
+                starting(f"{operator.code} {period} collect")
+                _collect(workspace, launcher, (operator, period), from_raw, progress)
         # An incomplete attempt leaves an evaluated period as it was, and reconciling it records what was missing.
-        if key not in progress.failed:
-            _step(launcher, partition, "reconcile", progress)
-    if refresh_stale:
-        for operator, period in _stale(workspace, operators):
+        for operator, period in partitions:
+            starting(f"{operator.code} {period} reconcile")
+            if (operator.code, period) not in progress.failed:
+                _step(launcher, (operator, period), "reconcile", progress)
+        for operator, period in _stale(workspace, operators) if refresh_stale else []:
+            starting(f"{operator.code} {period} reconcile")
             _step(launcher, (operator, period), "reconcile", progress)
-    progress.marts_failed = not make_marts(workspace, launcher)
+        starting("marts")
+        progress.marts_failed = not make_marts(workspace, launcher)
     _report(workspace, operators, periods, progress)
     about = [(operator.code, period) for operator, period in partitions]
     tell_of_run(workspace, about, progress.failed, marts_failed=progress.marts_failed)
