@@ -1,9 +1,28 @@
-"""How hard property tests try: a few examples by default, many under `make test-full`."""
+"""What holds for all tests: how hard property tests try (many examples under `make test-full`), and what none inherits."""
 
 import os
+import sys
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("full", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_storage_of_a_closed_instance() -> Iterator[None]:
+    """Dagster 1.13 keeps the storage of the instance in use in a context variable.
+
+    Two instances that end in another order than they began leave the dead one's there, and the next module's definitions
+    would not load (seen once in a run of all tests: "undefined DagsterInstance weakref").
+    """
+    if "dagster" not in sys.modules:
+        yield
+        return
+    from dagster._core.storage.defs_state.base import set_defs_state_storage
+
+    with set_defs_state_storage(None):
+        yield

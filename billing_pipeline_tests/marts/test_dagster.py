@@ -97,6 +97,8 @@ def test_a_failing_data_test_is_a_failed_check(made, new_office, in_environment,
     assert failed == {
         "assert_the_operator_month_agrees_with_the_summary": dg.AssetCheckSeverity.ERROR,
         "assert_every_share_of_a_month_is_in_an_item": dg.AssetCheckSeverity.WARN,
+        # The lost share was the proof of an item's line, too.
+        "assert_every_line_of_an_item_has_its_proof": dg.AssetCheckSeverity.WARN,
     }
     # It comes after the last view, so all views are there.
     assert _made(result) == MODELS
@@ -122,7 +124,7 @@ def test_invoices_go_on_where_the_marts_cannot_be_prepared(made, new_office, qui
     (office.folder / "blocked").write_text("a file where a folder should be")
     office.configure(months=12, data_dir=office.folder / "blocked")
     definitions = code_location(load_config(office.config_path))
-    assert [job.name for job in definitions.jobs] == ["monthly_billing"]
+    assert [job.name for job in definitions.jobs] == ["monthly_billing", "rebilling"]
     assert "the marts are left out" in caplog.text
     assert str(office.folder / "blocked") in caplog.text
 

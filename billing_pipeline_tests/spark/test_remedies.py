@@ -10,7 +10,7 @@ import pytest
 
 from billing_pipeline.config import environment_names, load_config
 from billing_pipeline.errors import ConfigurationError, EngineError
-from billing_pipeline.steps.engine import require_engine
+from billing_pipeline.steps.spark_session import require_engine
 from billing_pipeline_tests.spark import clusters
 
 BILLING = """\
