@@ -106,7 +106,11 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis ships types that stri
     def to_parquet(self, expr: Table, /, path: str | Path, **_: Any) -> None:
         """A folder of files, whose names are in the order of the rows."""
         self._run_pre_execute_hooks(expr)
-        self._session.sql(self.compile(expr)).write.parquet(_local(Path(path)))
+        rows = self._session.sql(self.compile(expr))
+        # Spark makes a difference of two decimal(18, 6) a decimal(19, 6), Ibis and DuckDB leave it at 18: a table read back
+        # has the type its expression has, else the next union refuses it. Too large a value is an error (ansi, above).
+        wanted = PySparkSchema.from_ibis(expr.schema())
+        rows.select([rows[field.name].cast(field.dataType) for field in wanted]).write.parquet(_local(Path(path)))
 
     def to_pyarrow(self, expr: Expr, /, **_: Any) -> Any:
         """For the few rows that leave the engine one by one; large results go by `to_parquet`."""

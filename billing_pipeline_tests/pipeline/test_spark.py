@@ -28,10 +28,6 @@ def fill(place: Place) -> None:
     place.secrets.update(dict.fromkeys(("NETWO_API_KEY", "ORANGE_CLIENT_ID", "ORANGE_CLIENT_SECRET"), "-"))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a known defect: on Spark one side of a union comes to decimal(19, 6) where DuckDB's is decimal(18, 6)",
-)
 def test_spark_leaves_the_same_rows_as_duckdb_and_says_nothing_more(
     new_place: Callable[[], Place], tmp_path: Path
 ) -> None:
