@@ -65,7 +65,11 @@ def file(root: Path, table: str) -> Path:
 
 def ours(root: Path, out: Path, *, check: bool = False) -> None:
     """All result tables; `check` adds what a real run verifies before it publishes them."""
-    connection = duckdb_backend(out / "spill")
+    verdicts(duckdb_backend(out / "spill"), root, out, check=check)
+
+
+def verdicts(connection: Any, root: Path, out: Path, *, check: bool = False) -> None:
+    """All result tables by this engine, as Parquet under `out`."""
 
     def read(name: str) -> Table:
         rows = connection.read_parquet(file(root, name), hive_partitioning=False)
