@@ -118,6 +118,8 @@ def explain_connection_error(url: str, error: Exception) -> str:
     if "database" in lowered and "does not exist" in lowered:
         database = _database(url)
         return f"PostgreSQL at {server}: database {database!r} does not exist; create it: CREATE DATABASE {database}"
+    if role := re.search(r'role "([^"]*)" does not exist', said):
+        return f"PostgreSQL at {server}: user {role[1]!r} does not exist; create it, or correct the user in the URL"
     for sign, remedy in _REMEDIES:
         if sign in lowered:
             return f"PostgreSQL at {server}: {sign}; {remedy}"

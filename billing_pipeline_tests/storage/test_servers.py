@@ -150,7 +150,7 @@ def test_a_server_that_cannot_be_reached_is_named_with_the_remedy(url: str, mess
     assert raised.value.__suppress_context__
 
 
-def test_a_wrong_password_and_a_missing_database_are_told_apart(data_dir: Path) -> None:
+def test_a_wrong_password_a_missing_database_and_a_missing_user_are_told_apart(data_dir: Path) -> None:
     server = embedded.start(data_dir)
     try:
         rules = data_dir / "postgres" / "cluster" / "pg_hba.conf"
@@ -166,6 +166,9 @@ def test_a_wrong_password_and_a_missing_database_are_told_apart(data_dir: Path) 
             StorageError, match="database 'absent' does not exist; create it: CREATE DATABASE absent"
         ) as e:
             connect(with_database(right, "absent"))
+        assert SECRET not in str(e.value)
+        with pytest.raises(StorageError, match="user 'stranger' does not exist; create it, or correct the user") as e:
+            connect(right.replace("guarded", "stranger"))
         assert SECRET not in str(e.value)
     finally:
         embedded.stop(data_dir)
