@@ -34,6 +34,8 @@ CLAIM_ROLES = (Role.PAYMENTS, Role.DISPUTES)
 # a PDF is made anew for each download, a report of an unknown type is not read, payments and disputes have tables of
 # their own (steps/claims.py).
 UNREAD_ROLES = frozenset({Role.ORANGE_LISTING, Role.ORANGE_BILL_PDF, Role.ORANGE_REPORT, *CLAIM_ROLES})
+# No line or verdict rests on these, so a source that fails to hand one over is complete without it, and a note says so.
+BESIDE_ROLES = frozenset({Role.NETWO_RECONCILIATION, Role.ORANGE_BILL_PDF, Role.ORANGE_REPORT})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,16 @@ from billing_pipeline.normalize.inventory import InventoryFile, parse_inventory,
 from billing_pipeline.periods import PARIS, Period
 from billing_pipeline.r189.naming import period_in_name
 from billing_pipeline.sources.authorization import Credentials
-from billing_pipeline.sources.collection import CLAIM_ROLES, INVENTORY_ROLES, Collection, Kept, Received, Role, Source
+from billing_pipeline.sources.collection import (
+    BESIDE_ROLES,
+    CLAIM_ROLES,
+    INVENTORY_ROLES,
+    Collection,
+    Kept,
+    Received,
+    Role,
+    Source,
+)
 from billing_pipeline.sources.netwo import Netwo
 from billing_pipeline.sources.orange_b2b import OrangeB2B
 from billing_pipeline.sources.orange_offer import FileNaming
@@ -133,13 +142,16 @@ def _fetched(workspace: Workspace, operator: Operator, period: Period) -> dict[s
     with collection_session() as session, raw_batch(workspace.raw, operator.code, str(period)) as batch:
         collection = session.source(operator).collect(period, partial(keep, batch))
     gaps = [*collection.gaps, *_no_longer_offered(workspace, operator, period, collection)]
+    standing = _still_standing(workspace, operator, period, collection)
+    documents = sorted((*collection.documents, *standing), key=lambda one: one.sha256)
+    stands = [f"{one.name} did not come; the one of {one.fetched_at[:10]} stands" for one in standing]
     return {
         "source_type": operator.source.type,
-        "documents": [asdict(document) for document in sorted(collection.documents, key=lambda one: one.sha256)],
+        "documents": [asdict(document) for document in documents],
         "gaps": gaps,
         "declared": collection.declared,
         "collected": collection.collected,
-        "notes": [*collection.notes, *source_warnings(operator)],
+        "notes": [*collection.notes, *stands, *source_warnings(operator)],
     }
 
 
@@ -236,6 +248,20 @@ def _no_longer_offered(workspace: Workspace, operator: Operator, period: Period,
         f"{_BILLED_BY[document.role]} {document.name} of the last complete collection is no longer offered; {remedy}"
         for document in documents_of(before)
         if document.role in _BILLED_BY and document.sha256 not in offered and document.name not in names
+    ]
+
+
+def _still_standing(workspace: Workspace, operator: Operator, period: Period, collection: Collection) -> list[Kept]:
+    """Vouchers and opinions of the last complete collection that did not come this time: one refusal takes none away."""
+    before = workspace.raw.last_complete(operator.code, str(period))
+    if before is None:
+        return []
+    came = {(document.role, document.name) for document in collection.documents}
+    hashes = {document.sha256 for document in collection.documents}
+    return [
+        one
+        for one in documents_of(before)
+        if one.role in BESIDE_ROLES and (one.role, one.name) not in came and one.sha256 not in hashes
     ]
 
 

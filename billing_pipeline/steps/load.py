@@ -24,7 +24,7 @@ from billing_pipeline.config import Operator
 from billing_pipeline.normalize.ownership import Holding, owners, superseded_by
 from billing_pipeline.periods import Period
 from billing_pipeline.r189.at_once import NotBorneOut
-from billing_pipeline.sources.collection import UNREAD_ROLES, Kept, Role
+from billing_pipeline.sources.collection import BESIDE_ROLES, UNREAD_ROLES, Kept, Role
 from billing_pipeline.steps.collect import (
     COMPLETE,
     INCOMPLETE,
@@ -300,6 +300,8 @@ class _Loader:
             for one in (*delivery.kept, *documents_of(delivery.manifest, "inventory"))
             if one.role not in UNREAD_ROLES
         ]
+        # One that a refusal kept from us last time is listed once it comes, whatever bytes it has this time.
+        vouchers = sorted((one.role, one.name) for one in delivery.kept if one.role in UNREAD_ROLES & BESIDE_ROLES)
         claims = sorted(
             (sha256, invoice_id, owner.period, owner.sha256)
             for sha256, invoices in superseded.items()
@@ -307,7 +309,7 @@ class _Loader:
         )
         gaps = (*delivery.manifest.content["gaps"], *delivery.documents.gaps)
         operator = self._operator.model_dump(mode="json", include={"name", "profile", "reconciliation"})
-        return digest_of(rules_digest(), operator, documents, claims, gaps)
+        return digest_of(rules_digest(), operator, documents, vouchers, claims, gaps)
 
 
 def _has_lines(current: PartitionLoad | None) -> bool:
