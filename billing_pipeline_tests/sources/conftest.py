@@ -1,10 +1,14 @@
-"""A hub on a real socket whose answers a test decides, request by request."""
+"""A hub on a real socket whose answers a test decides, request by request; a database server and months that went well."""
 
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
+from billing_pipeline_tests.sources.books import COMPLETE, MARCH, Book, Came, Server, started
+from billing_pipeline_tests.sources.came_right import NETWO, ORANGE
+from billing_pipeline_tests.sources.shelf import reseller
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -65,3 +69,25 @@ def hub() -> Iterator[Hub]:
     hub.start()
     yield hub
     hub.stop()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with started() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def evaluated(server: Server) -> dict[str, tuple[Book, Came]]:
+    """Each source's month after a run without faults. To be read; who runs something in it takes a copy."""
+    return {source: _evaluated(server, source) for source in (NETWO, ORANGE)}
+
+
+def _evaluated(server: Server, source: str) -> tuple[Book, Came]:
+    book = server.book(source)
+    came = book.come_to(reseller(), MARCH)
+    assert came.kind == COMPLETE, came.why
+    (summary,) = came.tables["reconciliation_summary"]
+    assert summary["state"] == "EVALUATED"
+    assert len(came.tables["invoice_lines"]) > 40
+    return book, came

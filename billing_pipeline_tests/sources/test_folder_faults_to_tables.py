@@ -4,7 +4,7 @@ import gzip
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +29,6 @@ from billing_pipeline_tests.sources.books import (
     anywhere,
     comparable,
 )
-from billing_pipeline_tests.sources.books import started as started_server
 
 FULL = os.environ.get("BILLING_TEST_SWEEP") == "full"
 NAME = "R189_AXIONE_202403.csv"
@@ -38,12 +37,6 @@ NAME = "R189_AXIONE_202403.csv"
 @cache
 def reseller() -> Reseller:
     return generate_reseller(operators=["AXIONE"], scale=40)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with started_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
