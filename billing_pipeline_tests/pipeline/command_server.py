@@ -31,7 +31,7 @@ def serve() -> None:
                 _become(request)
                 return
             answer = {"pid": child}
-        _say(answer)
+        _say({**answer, "asked": request["asked"]})
     os._exit(0)
 
 

@@ -63,6 +63,7 @@ class Program:
         self._process = process
         self._outputs = outputs
         self._count = 0
+        self._asked = 0
 
     @classmethod
     @contextmanager
@@ -94,10 +95,14 @@ class Program:
         return Started(self, self.ask(request)["pid"], out, err)
 
     def ask(self, request: Mapping[str, Any]) -> Any:
+        """The answer to this request; one to an earlier request whose test gave up waiting is passed over."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
+        self._asked += 1
+        self._process.stdin.write(json.dumps({**request, "asked": self._asked}) + "\n")
         self._process.stdin.flush()
-        return self._answer()
+        while (answer := self._answer())["asked"] != self._asked:
+            pass
+        return answer
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
