@@ -87,6 +87,11 @@ class IdentityViolation(PartitionFailed):
     pass
 
 
+def as_text(name: str) -> str:
+    """A file's name as text that can be stored and printed: bytes that are not UTF-8 stand as `\\udce9`."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def one_line(text: object) -> str:
     """An operator's own word, such as an id, fit for a message: on one line, no control characters, not endless."""
     shown = "".join(letter if letter.isprintable() else "�" for letter in str(text))

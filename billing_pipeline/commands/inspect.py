@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing_pipeline.config import Operator, Profile, find_config, load_config
-from billing_pipeline.errors import RefusedFile, UsageError
+from billing_pipeline.errors import RefusedFile, UsageError, as_text
 from billing_pipeline.money import divide_half_up
 from billing_pipeline.r189.naming import file_period, period_in_name
 from billing_pipeline.r189.profile import FileProfile
@@ -24,21 +24,26 @@ _HEADERS = {column.name: column.header for column in R189_COLUMNS} | {CHARGE_TYP
 
 def inspect(file: Path, *, operator: str | None, config: Path | None) -> int:
     """Print the file's profile, period, first rows and rejections. RefusedFile where a run would refuse the file."""
+    name = as_text(file.name)
     if not file.is_file():
-        raise UsageError(f"{file}: no such file; name an R189 file, .csv or .csv.gz")
+        raise UsageError(f"{as_text(str(file))}: no such file; name an R189 file, .csv or .csv.gz")
     chosen = _operator(operator, config)
     try:
-        opened = R189File(file, chosen.profile if chosen else Profile(), name=file.name)
-        print(f"{file.name}: {opened.rows} rows, {len(opened.invoices)} invoices, SHA-256 {opened.sha256}")
+        opened = R189File(file, chosen.profile if chosen else Profile(), name=name)
+        print(f"{name}: {opened.rows} rows, {len(opened.invoices)} invoices, SHA-256 {opened.sha256}")
         _print_profile(opened.profile, chosen)
         tally = _Tally()
         for batch in opened.batches():
             tally.add(batch)
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}; mend the file's permissions") from None
+        raise UsageError(
+            f"{as_text(str(file))}: cannot be read: {error.strerror}; mend the file's permissions"
+        ) from None
     _print_first_rows(tally.first)
     _print_rejections(tally, chosen)
-    _print_period(file.name, tally.months)
+    if opened.cut:
+        print(f"  the file ends within row {opened.rows}: its period would be incomplete; have it delivered whole")
+    _print_period(name, tally.months)
     return 0
 
 
@@ -93,7 +98,9 @@ def _print_profile(profile: FileProfile, operator: Operator | None) -> None:
     for name, value in settings.items():
         print(f"  {name:<20} {value:<18} {profile.origins[name].value}")
     print(f"  {'records':<20} end with {profile.newline}, {profile.width} fields each")
-    print(f"  {'columns':<20} {len(profile.columns)} of {len(R189_COLUMNS)}")
+    print(f"  {'columns':<20} {len(profile.columns)} of {len(R189_COLUMNS)}, field by header")
+    for header, position in sorted(profile.columns.items(), key=lambda one: one[1]):
+        print(f"    {position + 1:>3}  {header}")
     print(f"  {'absent, read as null':<20} {', '.join(profile.absent) or 'none'}")
     print(f"  {'extra, kept raw only':<20} {', '.join(map(shown, profile.extra)) or 'none'}")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from billing_pipeline.config import R189FilesSource
-from billing_pipeline.errors import RefusedFile, SourceError
+from billing_pipeline.errors import RefusedFile, SourceError, as_text
 from billing_pipeline.periods import Period
 from billing_pipeline.sources.collection import Collection, Keep, Kept, Received, Role
 
@@ -38,7 +38,7 @@ class R189Files:
                 if self._period_of(path) != period:
                     continue
             except RefusedFile as refusal:
-                gaps.append(str(refusal))
+                gaps.append(as_text(str(refusal)))
                 keep(_received(path))
                 continue
             except OSError as error:
@@ -46,7 +46,9 @@ class R189Files:
             offered += 1
             document = keep(_received(path))
             if _state(path) != before:
-                gaps.append(f"{path} changed while it was read; run the period again once it is delivered whole")
+                gaps.append(
+                    f"{as_text(str(path))} changed while it was read; run the period again once it is delivered whole"
+                )
             # Files come in stem order, so the greater name is the last to claim the content.
             kept[document.sha256] = document
         if not offered:
@@ -84,15 +86,17 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _unreadable(path: Path, error: OSError) -> SourceError:
-    return SourceError(f"{path}: cannot be read: {error.strerror}; put the file back whole and run the period again")
+    return SourceError(
+        f"{as_text(str(path))}: cannot be read: {error.strerror}; put the file back whole and run the period again"
+    )
 
 
 def _received(path: Path) -> Received:
     compressed = path.name.lower().endswith(".gz")
     return Received(
         role=Role.R189_CHARGES,
-        name=path.name,
-        location=str(path),
+        name=as_text(path.name),
+        location=as_text(str(path)),
         media_type="application/gzip" if compressed else "text/csv",
         extension="csv.gz" if compressed else "csv",
         content=path,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from billing_pipeline.config import BillingConfig, Operator
-from billing_pipeline.errors import BillingError, RefusedFile
+from billing_pipeline.errors import BillingError, RefusedFile, as_text
 from billing_pipeline.periods import Period, last_complete_period
 from billing_pipeline.sources.r189_files import has_charges
 from billing_pipeline.steps.file_periods import period_of_file
@@ -58,6 +58,10 @@ class _File:
     mark: str
     changed_ns: int
     age_s: float
+
+    @property
+    def name(self) -> str:
+        return as_text(self.path.name)
 
 
 def drop_folder(operator: Operator) -> Path | None:
@@ -139,12 +143,12 @@ def _month(
     try:
         period = Period.parse(known) if known and known != _UNREAD else period_of_file(file.path, operator.profile)
     except RefusedFile as refusal:
-        found.told.append(f"{operator.code}: {refusal}")
+        found.told.append(as_text(f"{operator.code}: {refusal}"))
         state["known"].append(file.mark)
         return None
     except BillingError as error:
         if known != _UNREAD:
-            found.told.append(f"{operator.code}: {error}")
+            found.told.append(as_text(f"{operator.code}: {error}"))
         state["moving"].append(file.mark)
         state["waiting"][file.mark] = _UNREAD
         return None
@@ -153,14 +157,12 @@ def _month(
         state["moving"].append(file.mark)
         state["waiting"][file.mark] = str(period)
         if known is None:
-            found.told.append(f"{operator.code}: {file.path.name} is for {period}, which is not over yet; it waits")
+            found.told.append(f"{operator.code}: {file.name} is for {period}, which is not over yet; it waits")
         return None
     state["known"].append(file.mark)
     if period < Period.parse(config.first_period):
         first = config.first_period
-        found.told.append(
-            f"{operator.code}: {file.path.name} is for {period}, before first_period {first}; set it back"
-        )
+        found.told.append(f"{operator.code}: {file.name} is for {period}, before first_period {first}; set it back")
         return None
     return period
 
@@ -190,7 +192,7 @@ def _is_collected(raw: RawStore, operator: Operator, period: Period, path: Path)
     latest = raw.latest(operator.code, str(period))
     if latest is None:
         return False
-    names = {one["sha256"] for one in latest.content.get("documents", ()) if one["name"] == path.name}
+    names = {one["sha256"] for one in latest.content.get("documents", ()) if one["name"] == as_text(path.name)}
     if not names:
         return False
     try:
@@ -205,7 +207,7 @@ def _delivery(raw: RawStore, operator: Operator, period: Period, files: list[_Fi
     again after another had taken its place."""
     latest = raw.latest(operator.code, str(period))
     about = [latest.path.name if latest else "", *sorted(file.mark for file in files)]
-    names = tuple(sorted(file.path.name for file in files))
+    names = tuple(sorted(file.name for file in files))
     digest = hashlib.sha256(" ".join(about).encode()).hexdigest()[:16]
     return Delivery(operator.code, period, names, f"{operator.code}|{period}|{digest}")
 

@@ -45,6 +45,23 @@ def test_a_file_is_shown_with_its_profile_rows_and_rejections(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["R189_2024-03.csv"]
 
 
+def test_each_column_is_shown_with_its_place_and_a_cut_end_is_told(tmp_path):
+    (tmp_path / "R189_2024-03.csv").write_text(text_of([row(), row()]).rstrip()[:-20])
+    done = inspect(tmp_path, "R189_2024-03.csv")
+    assert done.returncode == 0
+    assert "  1  Customer Number" in done.stdout
+    assert "the file ends within row 2: its period would be incomplete" in done.stdout
+
+
+def test_a_name_that_is_no_utf_8_is_shown_by_its_bytes(tmp_path):
+    path = os.fsencode(tmp_path) + b"/f\xe9vrier_2024-03.csv"
+    with open(path, "w") as file:
+        file.write(text_of([row()]))
+    done = inspect(tmp_path, os.fsdecode(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "f\\udce9vrier_2024-03.csv: 1 rows" in done.stdout
+
+
 def test_an_operator_s_profile_applies_when_it_is_named(tmp_path):
     (tmp_path / "billing.yaml").write_text(CONFIG)
     dates = {"Invoice Date": "14/04/2024", "Period from": "01/03/2024", "Period to": "02/03/2024"}

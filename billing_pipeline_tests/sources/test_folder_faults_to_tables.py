@@ -103,6 +103,11 @@ def _beside_a_temporary_file(inbox: Path) -> None:
     (inbox / f".{NAME}.part").write_bytes((inbox / NAME).read_bytes()[:500])
 
 
+def _of_two_months_under_a_name_that_is_no_text(inbox: Path) -> None:
+    """As a system delivers it whose names are Latin-1."""
+    (inbox / os.fsdecode(b"f\xe9vrier_2024-02_2024-03.csv")).write_bytes((inbox / NAME).read_bytes())
+
+
 @dataclass(frozen=True)
 class Expected:
     spoil: Callable[[Path], None]
@@ -116,6 +121,7 @@ CASES = (
     Expected(_half_of_the_header, INCOMPLETE, NAME),
     Expected(_nothing_yet, INCOMPLETE, NAME),
     Expected(_gzip_cut, INCOMPLETE, f"{NAME}.gz"),
+    Expected(_of_two_months_under_a_name_that_is_no_text, INCOMPLETE, "f\\udce9vrier_2024-02_2024-03.csv"),
     Expected(_gone, INCOMPLETE, "there is no file for 2024-03"),
     Expected(_dangling_link, INCOMPLETE, "there is no file for 2024-03"),
     Expected(_folder_gone, FAILED, "create the folder"),

@@ -276,3 +276,15 @@ def test_a_memory_of_another_version_is_no_error(folders: Folders) -> None:
         folders.cursor = cursor
         assert asked(folders.look()) == []
     assert len(asked(folders.look())) == 1
+
+
+def test_a_name_that_is_no_utf_8_is_told_and_delivered_as_text(folders):
+    named = folders.drop("a_2024-03.csv")
+    named.rename(named.with_name(os.fsdecode(b"\xe9t\xe9_2024-03.csv")))
+    unnamed = folders.drop("b.csv", months="2024-02 2024-03")
+    unnamed.rename(unnamed.with_name(os.fsdecode(b"f\xe9vrier.csv")))
+    folders.look()
+    found = folders.look()
+    assert [delivery.names for delivery in found.deliveries] == [("\\udce9t\\udce9_2024-03.csv",)]
+    assert "f\\udce9vrier.csv: neither its name" in found.told[0]
+    assert "\n".join(found.told).encode()
