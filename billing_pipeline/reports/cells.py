@@ -13,7 +13,7 @@ from xlsxwriter.worksheet import Worksheet
 # What XML 1.0 cannot hold, spelled out or not: most control characters, halves of surrogate pairs, two noncharacters.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # What a spreadsheet takes for a formula when the cell is edited, or saved as CSV and opened again.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 # Excel refuses the file beyond 32 767 characters, counted as UTF-16.
 _LONGEST = 32_000
 _CUT = "… (tronqué)"
@@ -76,7 +76,7 @@ class Pen:
 
     def _write_text(self, sheet: Worksheet, row: int, column: int, text: str, style: Format) -> None:
         shown = safe_text(text)
-        sheet.write_string(row, column, shown, self._guarded if shown.startswith(_FORMULA_STARTS) else style)
+        sheet.write_string(row, column, shown, self._guarded if shown.startswith(FORMULA_STARTS) else style)
 
 
 def safe_text(text: str) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from billing_pipeline.exact_json import exact_json, plain_decimal
 from billing_pipeline.periods import Period
+from billing_pipeline.reports.cells import FORMULA_STARTS
 from billing_pipeline.reports.hub_shapes import ITEM, NEVER_RUN, NOT_EVALUATED, SUMMARY, shaped
 from billing_pipeline.schemas.tables import RECONCILIATION_SUMMARY
 from billing_pipeline.storage.partitions import PartitionStore
@@ -61,7 +62,7 @@ def as_csv(rows: Iterable[Row]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow(["" if row[name] is None else _plain(row[name]) for name in COLUMNS])
+        writer.writerow(["" if row[name] is None else _no_formula(row[name]) for name in COLUMNS])
     return buffer.getvalue()
 
 
@@ -87,6 +88,11 @@ def _shape(row: Row, items: Iterable[Row]) -> dict[str, Any]:
     if row["state_detail"]:
         made["stateDetail"] = row["state_detail"]
     return made
+
+
+def _no_formula(value: Any) -> str:
+    """A text that a spreadsheet would take for a formula is quoted, as the spreadsheet itself would write it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else _plain(value)
 
 
 def _plain(value: Any) -> str:

@@ -108,6 +108,10 @@ _REMEDIES = (
 )
 
 
+# Where what a message is known by is no sentence.
+_SAID = {"resolve": "its name is not known", "too many": "too many connections", "timeout": "no answer in time"}
+
+
 def explain_connection_error(url: str, error: Exception) -> str:
     """One line: which server, what it said, what to do. libpq quotes pieces of a malformed URL, so those stay out."""
     server = server_name(url)
@@ -122,7 +126,7 @@ def explain_connection_error(url: str, error: Exception) -> str:
         return f"PostgreSQL at {server}: user {role[1]!r} does not exist; create it, or correct the user in the URL"
     for sign, remedy in _REMEDIES:
         if sign in lowered:
-            return f"PostgreSQL at {server}: {sign}; {remedy}"
+            return f"PostgreSQL at {server}: {_SAID.get(sign, sign)}; {remedy}"
     if _quotes_a_secret(said, url):
         return f"PostgreSQL at {server} cannot be reached; check user, password and host in the URL"
     return f"PostgreSQL at {server}: {said[-300:]}"

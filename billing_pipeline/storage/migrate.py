@@ -57,6 +57,7 @@ def upgrade(url: str) -> list[str]:
                     applied += [history.prefix + revision for revision in _run_alembic(url, history)]
                 _ensure_analyst(connection, url, history.schema)
             _keep_analyst_from_temporary_tables(connection)
+            _keep_analyst_from_large_objects(connection)
     except psycopg.Error as error:
         raise StorageError(_explain(url, error)) from None
     return applied
@@ -161,6 +162,18 @@ def _keep_analyst_from_temporary_tables(connection: psycopg.Connection) -> None:
     if everyone is not None and everyone[0]:
         connection.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(sql.Identifier(everyone[1])))
         connection.commit()
+
+
+def _keep_analyst_from_large_objects(connection: psycopg.Connection) -> None:
+    """They too fill the disk, and PostgreSQL lets everyone make them. Only a superuser can take that away."""
+    makers = connection.execute(
+        "SELECT p.oid::regprocedure::text FROM pg_proc AS p, aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a"
+        " WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea')"
+        " AND a.grantee = 0 AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
+    ).fetchall()
+    for (maker,) in makers:
+        connection.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(sql.SQL(maker)))
+    connection.commit()
 
 
 def _has_grants(connection: psycopg.Connection, schema: str) -> bool:

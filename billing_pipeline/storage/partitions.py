@@ -203,4 +203,6 @@ def _explain(url: str, error: psycopg.Error) -> str:
         error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn | psycopg.errors.InvalidSchemaName
     ):
         return f"PostgreSQL at {server_name(url)}: {said}; run: billing-pipeline db upgrade"
+    if isinstance(error, psycopg.DataError | psycopg.errors.ProgramLimitExceeded):
+        return f"PostgreSQL at {server_name(url)}: {said}; nothing was replaced, and this is a defect to report"
     return f"PostgreSQL at {server_name(url)}: {said}; run again once it is back"

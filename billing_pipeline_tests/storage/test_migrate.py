@@ -191,6 +191,9 @@ CHANGES = [
     "SELECT * FROM billing.invoices FOR UPDATE",
     "CREATE TEMP TABLE mine (x int)",
     "CREATE TEMP VIEW mine AS SELECT 1",
+    "SELECT lo_create(0)",
+    "SELECT lo_creat(-1)",
+    "SELECT lo_from_bytea(0, 'x')",
 ]
 
 

@@ -134,7 +134,10 @@ def unused_port() -> int:
     [
         (f"postgresql://u:{SECRET}@127.0.0.1:PORT/d", r"127\.0\.0\.1:PORT/d: connection refused; .*start the server"),
         (f"postgresql://u:{SECRET}@/d?host=/nowhere", r"/nowhere.*start the server"),
-        (f"postgresql://u:{SECRET}@no-such-host.invalid/d", r"no-such-host.invalid:5432/d: .*correct the host name"),
+        (
+            f"postgresql://u:{SECRET}@no-such-host.invalid/d",
+            r"no-such-host.invalid:5432/d: its name is not known; correct the host name",
+        ),
         (f"postgresql://u:{SECRET}@h@127.0.0.1:PORT/d", "PostgreSQL"),
         (f"postgresql://u:x/{SECRET}@127.0.0.1:PORT/d", "URL"),
         (f"postgresql://u:{SECRET}%@127.0.0.1:PORT/d", "percent-encode"),
