@@ -15,13 +15,13 @@ from billing_pipeline.defs.partitions import OPERATOR, PERIOD
 from billing_pipeline.defs.resources import BillingResource
 from billing_pipeline.errors import BillingError, SourceUnreachable
 from billing_pipeline.periods import Period
-from billing_pipeline.reports.month import as_markdown, year_as_markdown
+from billing_pipeline.reports.month import as_markdown, rows_as_markdown, year_as_markdown
 from billing_pipeline.schemas.tables import BY_NAME
 from billing_pipeline.steps.claims import CLAIM_TABLES, record_claims
 from billing_pipeline.steps.collect import collect
 from billing_pipeline.steps.failures import failure_recorded
 from billing_pipeline.steps.load import LoadOutcome, load
-from billing_pipeline.steps.notices import drift, findings_by_code
+from billing_pipeline.steps.notices import dialects, drift, findings_by_code
 from billing_pipeline.steps.reconcile import ReconcileOutcome, reconcile
 from billing_pipeline.steps.workspace import Workspace
 
@@ -36,6 +36,7 @@ RECONCILED = (
 ONE_RUN_EACH = dg.BackfillPolicy.multi_run(1)
 OWNERS = ["team:billing"]
 _SHOWN_DISAGREEMENTS = 20
+_SHOWN_FILES = 20
 
 
 class CollectConfig(dg.Config):
@@ -137,8 +138,12 @@ def _loaded_tables(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinit
         with _step(context, billing) as (workspace, operator, period):
             outcome = load(workspace, operator, period, run_id=context.run.run_id, loaded_at=datetime.now(UTC))
             found, changed = findings_by_code(workspace, operator, period), drift(workspace, operator, period)
+            written = dialects(workspace, operator, period)[:_SHOWN_FILES]
         for name in LOADED:
-            yield dg.MaterializeResult(asset_key=name, metadata=_load_metadata(name, outcome))
+            metadata = _load_metadata(name, outcome)
+            if name == "invoice_lines" and written:
+                metadata["dialects"] = dg.MetadataValue.md(rows_as_markdown(written))
+            yield dg.MaterializeResult(asset_key=name, metadata=metadata)
         yield dg.AssetCheckResult(
             passed=not found,
             asset_key="invoice_findings",

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 import pandas as pd
 
 from billing_pipeline.periods import PARIS, Period
+from billing_pipeline.schemas.columns import LONGEST_KEY
 from billing_pipeline.schemas.currencies import ISO_4217
 from billing_pipeline.schemas.row_validation import SchemaErrors
 from billing_pipeline.schemas.row_validation import pandera as pa
@@ -81,6 +82,12 @@ def filled(remedy: str) -> pa.Check:
     return cell_check(lambda cell: cell != "", f"is empty; {remedy}")
 
 
+def _short() -> pa.Check:
+    return cell_check(
+        lambda cell: len(cell) <= LONGEST_KEY, f"has more than {LONGEST_KEY} characters; an id has at most so many"
+    )
+
+
 def _number() -> pa.Check:
     return pa.Check.str_matches(
         f"^({_NUMBER})?$", error="is not a number with a decimal point, at most 12 digits and 6 decimals; correct it"
@@ -119,7 +126,7 @@ SERVICES = FileRules(
     ),
     schema=pa.DataFrameSchema(
         {
-            "service_id": text_column(filled("give every service an id")),
+            "service_id": text_column(filled("give every service an id"), _short()),
             "operator_code": text_column(filled("name the operator that bills the service")),
             "currency": text_column(cell_check(ISO_4217.__contains__, "is not an ISO 4217 currency code; write EUR, USD…")),
             "monthly_price_ht": text_column(filled("give the contract's price"), *_PRICE),
@@ -174,7 +181,7 @@ PAYMENTS = FileRules(
     schema=pa.DataFrameSchema(
         {
             "operator_code": text_column(filled("name the operator that was paid")),
-            "invoice_id": text_column(filled("give the operator's invoice number")),
+            "invoice_id": text_column(filled("give the operator's invoice number"), _short()),
             "paid_on": text_column(filled("give the day of payment"), _date(blank=True), _PAST),
         },
         # An invoice may be paid in several parts, on several days.

@@ -20,6 +20,7 @@ from billing_pipeline.normalize.json_fields import (
     is_storable,
     text_field,
 )
+from billing_pipeline.schemas.columns import LONGEST_KEY
 from billing_pipeline.schemas.currencies import ISO_4217
 
 Row = dict[str, Any]
@@ -130,6 +131,8 @@ def _read_line(line: Any, number: int, rows: NetwoRows, invoice: Row, profile: P
         return reject("lineId", "required", "the line has no lineId")
     if not is_storable(line_id):
         return reject("lineId", "type", "the lineId holds half of a surrogate pair, which is no character")
+    if len(line_id) > LONGEST_KEY:
+        return reject("lineId", "length", f"the lineId has more than {LONGEST_KEY} characters")
     if line_id in seen:
         return reject("lineId", _REPEATED, "the lineId stands twice in its invoice")
     made = _line(line, number, invoice, profile, reject)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from billing_pipeline.r189.tokenizer import Record, content
 from billing_pipeline.schemas import arrow, tables
+from billing_pipeline.schemas.columns import LONGEST_KEY
 from billing_pipeline.schemas.r189 import BY_HEADER, R189_COLUMNS, SERVICE_KEYS
 
 REJECTED_SCHEMA = arrow.content_schema(tables.REJECTED_ROWS)
@@ -32,7 +33,9 @@ class RowText:
 
     @property
     def invoice_number(self) -> str | None:
-        return self.keys[0]
+        """None also for what is too long to be one, and so cannot be owned by any period."""
+        number = self.keys[0]
+        return number if number is not None and len(number) <= LONGEST_KEY else None
 
 
 UNTELLABLE = RowText(None, (None,) * len(KEPT))

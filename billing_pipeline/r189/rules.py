@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing_pipeline.r189.cells import TypedPiece, is_currency
+from billing_pipeline.schemas.columns import LONGEST_KEY
 from billing_pipeline.schemas.row_validation import SchemaErrors, pandera
 
 ARITHMETIC_TOLERANCE = Decimal("0.01")
@@ -28,6 +29,7 @@ class RowFacts(pandera.DataFrameModel):  # type: ignore[misc]  # pandera ships n
     """What is judged of a row, one column per rule, in the order of RULES."""
 
     invoice_number: _Text = pandera.Field(nullable=False)
+    invoice_number_short: _Flag = pandera.Field(eq=True, nullable=True)
     document_type: _Text = pandera.Field(nullable=False)
     charge_currency: _Text = pandera.Field(nullable=False)
     taxable_stated: _Flag = pandera.Field(eq=True)
@@ -52,6 +54,7 @@ class Rule:
 
 RULES = {
     "invoice_number": Rule("Invoice number", "required", "is blank"),
+    "invoice_number_short": Rule("Invoice number", "length", f"{{}} has more than {LONGEST_KEY} characters"),
     "document_type": Rule("Document type", "required", "is blank"),
     "charge_currency": Rule("Charge Currency", "required", "is blank"),
     "taxable_stated": Rule("Taxable amount", "required", "is blank"),
@@ -87,6 +90,7 @@ def facts(piece: TypedPiece, unreadable: set[tuple[int, str]]) -> pd.DataFrame:
     table = pa.table(
         {
             "invoice_number": column["Invoice number"],
+            "invoice_number_short": pc.less_equal(pc.utf8_length(column["Invoice number"]), LONGEST_KEY),
             "document_type": column["Document type"],
             "charge_currency": column["Charge Currency"],
             "taxable_stated": piece.taxable_stated,

@@ -26,6 +26,12 @@ def as_markdown(summary: Mapping[str, Any]) -> str:
     return "\n".join(["| figure | value |", "|---|---:|", *rows, *(["", _escaped(str(detail))] if detail else [])])
 
 
+def rows_as_markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of the same keys as a table under those keys."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_escaped(cell) for cell in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def year_of(store: PartitionStore, operator_code: str, period: Period) -> list[Month]:
     """The twelve months up to `period`, as they are stored."""
     periods = list(period.shift(1 - MOST_MONTHS).through(period))

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import Enum
 
+# Characters of an invoice's, a line's or a service's id: with the rest of its key it must fit PostgreSQL's index, which
+# takes 2 704 bytes.
+LONGEST_KEY = 255
+
 
 class Kind(Enum):
     """The types of the pipeline's tables; each has one Arrow and one PostgreSQL counterpart."""

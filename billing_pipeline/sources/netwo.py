@@ -12,6 +12,7 @@ from typing import Any
 from billing_pipeline.config import NetwoSource
 from billing_pipeline.errors import SourceError, SourceRefused, one_line
 from billing_pipeline.periods import Period
+from billing_pipeline.schemas.columns import LONGEST_KEY
 from billing_pipeline.sources.authorization import BearerKey
 from billing_pipeline.sources.collection import Collection, Keep, Kept, Received, Role, path_segment
 from billing_pipeline.sources.fan_out import fan_out
@@ -112,6 +113,10 @@ class Netwo:
             return [f"{answer.url}: invoice {named} is of {told}, which was not asked for"]
         if invoice_id in entries:
             return [f"{answer.url}: invoice {named} is listed twice"]
+        if len(invoice_id) > LONGEST_KEY:
+            return [
+                f"{answer.url}: invoice {named} has an id of more than {LONGEST_KEY} characters; ask for a shorter one"
+            ]
         entries[invoice_id] = entry
         return []
 

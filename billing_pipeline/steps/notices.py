@@ -23,6 +23,23 @@ def findings_by_code(workspace: Workspace, operator: Operator, period: Period) -
     return dict(sorted(Counter(rows["code"].to_pylist()).items()))
 
 
+def dialects(workspace: Workspace, operator: Operator, period: Period) -> list[dict[str, str]]:
+    """How each charge file of the month is written and by what that is known, first by name; no file, no row."""
+    documents = workspace.partitions.read(
+        "source_documents", operator.code, [str(period)], ["location", "profile"]
+    ).to_pylist()
+    read = sorted((str(row["location"]), json.loads(row["profile"])) for row in documents if row["profile"])
+    return [
+        {
+            "file": location.rpartition("/")[2],
+            **{name: f"{profile[name]} ({profile['origins'][name]})" for name in _STYLES},
+            "columns": str(len(profile["columns"])),
+            **{name: ", ".join(profile[name]) or "none" for name in _HEADERS},
+        }
+        for location, profile in read
+    ]
+
+
 def drift(workspace: Workspace, operator: Operator, period: Period) -> list[str]:
     """In one line each, how the month's charge files differ from those of the latest month before that has any: an
     operator that changes its files without a word changes what is read from them."""

@@ -47,6 +47,7 @@ def test_batches_have_the_registrys_schemas_whatever_is_in_them(tmp_path: Path):
     ("changes", "expected"),
     [
         ({"Invoice number": " "}, [("Invoice number", "required")]),
+        ({"Invoice number": "I" * 256}, [("Invoice number", "length")]),
         ({"Document type": ""}, [("Document type", "required")]),
         ({"Charge Currency": "\t"}, [("Charge Currency", "required")]),
         ({"Taxable amount": " "}, [("Taxable amount", "required")]),

@@ -49,6 +49,7 @@ def test_a_byte_order_mark_quotes_and_line_breaks_in_a_field_are_plain_csv(tmp_p
     ("changes", "said"),
     [
         ([("SVC-1,", ",")], "row 1, column service_id: is empty"),
+        ([("SVC-1,", "S" * 256 + ",")], "row 1, column service_id: has more than 255 characters"),
         ([(",EUR,", ",EURO,")], "row 1, column currency: is not an ISO 4217"),
         ([("25.00", "-25.00")], "row 1, column monthly_price_ht: is negative"),
         ([("25.00", '"25,00"')], "row 1, column monthly_price_ht: is not a number"),
