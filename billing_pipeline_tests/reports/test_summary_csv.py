@@ -8,7 +8,7 @@ from billing_pipeline.reports.summary import COLUMNS, as_csv
 
 
 def test_a_text_that_looks_like_a_formula_is_quoted_and_a_negative_amount_is_not() -> None:
-    row = {name: None for name in COLUMNS} | {
+    row = dict.fromkeys(COLUMNS) | {
         "state_detail": "=cmd|calc!A1.csv: unreadable",
         "difference": Decimal("-3.50"),
     }
