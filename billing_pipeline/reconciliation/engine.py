@@ -50,8 +50,8 @@ def reconcile(inputs: Inputs, period: Period, rules: ReconciliationRules) -> Res
 
     A CURRENCY_MISMATCH has no difference, hence no row among the reasons.
     """
-    attributed = attribute(inputs.lines, inputs.allocations, inputs.services, period, rules.match_on)
-    settled = settle(attributed, inputs.services, rules.tolerance_per_line)
+    attributed = attribute(inputs.lines, inputs.allocations, inputs.services, period, rules)
+    settled = settle(attributed, inputs.services)
     judged, explained = _judge(replace(inputs, services=settled.services), settled.shares, period, rules)
     return Results(settled.items.union(judged), _reasons(settled.items, judged, explained))
 

@@ -6,11 +6,12 @@ that none before it settled, so a month in which the first tier answers for near
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import ibis
 from ibis.expr.types import BooleanValue, StringColumn, StringValue, Table
 
-from billing_pipeline.config import MatchKey
+from billing_pipeline.config import MatchKey, ReconciliationRules
 from billing_pipeline.periods import Period
 from billing_pipeline.reconciliation import service_days
 from billing_pipeline.reconciliation.content import NO_MONEY, NO_TEXT
@@ -19,6 +20,12 @@ from billing_pipeline.reconciliation.keep import keep
 LINE_KEY = ("period", "invoice_id", "line_id")
 _AMOUNTS = ("amount_ht", "currency", "invoicing_amount", "invoicing_currency")
 _CHOICE = ("contract_currency", "is_active", "expected")
+_SHOWN = (*LINE_KEY, "charge_type", "service_id", *_CHOICE, "converted", "amount", "currency", "agrees")
+# What a share is compared by is what the line states wherever no service answered yet.
+_AS_STATED = {
+    "amount_ht": "amount", "currency": "currency", "invoicing_amount": "pair_amount",
+    "invoicing_currency": "pair_currency",
+}  # fmt: skip
 # All that Unicode-blind engines call a space, and two that files hold, exported from spreadsheets or typed in French:
 # no-break, narrow no-break.
 _BLANKS = "[\\s\\x0b\u00a0\u202f]"
@@ -30,7 +37,8 @@ class Attributed:
 
     Columns: period, invoice_id, line_id, charge_type, `amount` and `currency` as they are compared, service_id (null
     where none or several answer), match_key (null where none does), and of the service `contract_currency`, `is_active`
-    and `expected`; `converted`: whether amount and currency are the line's invoicing pair.
+    and `expected`; `converted`: whether amount and currency are the line's invoicing pair; `agrees`: whether it bills, as
+    a recurring share, what an active service is expected to cost, within the tolerance of one line.
 
     first: the shares that the first tier decides at once; late: the others; unbilled: service_id of every service that
     no share in `first` is about (some may be in `late`).
@@ -50,24 +58,26 @@ def comparable(key: StringValue) -> StringValue:
 
 
 def attribute(
-    lines: Table, allocations: Table, services: Table, period: Period, match_on: Sequence[MatchKey]
+    lines: Table, allocations: Table, services: Table, period: Period, rules: ReconciliationRules
 ) -> Attributed:
     """`lines`: INVOICE_LINES with period; `allocations`: LINE_ALLOCATIONS with period, those of `period` alone;
     `services`: SERVICES of it."""
-    tiers, some_span = _in_use(lines, services, match_on)
+    tiers, some_span = _in_use(lines, services, rules.match_on)
     shares = month_shares(lines, allocations if some_span else None, period, [tier.value for tier in tiers])
+    tolerance = rules.tolerance_per_line
     if not tiers:
-        late = keep(_compared(shares.mutate(service_id=NO_TEXT, match_key=NO_TEXT, **_no_choice())))
+        late = keep(_shown(_compared(shares.mutate(service_id=NO_TEXT, match_key=NO_TEXT, **_no_choice()), tolerance)))
         return Attributed(late.limit(0), late, services.select("service_id"))
-    first, *later = tiers
+    first = tiers[0]
     keyed = keep(_keyed(services, first))
-    shared = keep(_shared_keys(keyed))
-    joined = keep(_first_tier(shares, keyed.anti_join(shared, "digest"), first, later))
-    found = joined.filter(joined.service_id.notnull() & joined.invoice_id.notnull())
+    shared = keep(keyed.semi_join(_shared_keys(keyed), "key").select("service_id", "key"))
+    joined = keep(_first_tier(shares, keyed.anti_join(shared, "key"), tiers, tolerance))
+    tier = ibis.ifelse(joined.service_id.notnull(), ibis.literal(first.value), NO_TEXT)
     undecided = joined.filter(joined.service_id.isnull())
-    late = _late(undecided, services, tiers)
-    alone = joined.filter(joined.invoice_id.isnull()).select("service_id")
-    return Attributed(_compared(found), late, alone.union(keyed.semi_join(shared, "digest").select("service_id")))
+    undecided = undecided.select(*LINE_KEY, "charge_type", *[_key(one) for one in tiers], **_AS_STATED)
+    found = joined.mutate(match_key=tier).filter(joined.service_id.notnull() & joined.invoice_id.notnull())
+    unbilled = joined.filter(joined.invoice_id.isnull()).select("service_id").union(shared.select("service_id"))
+    return Attributed(_shown(found), _late(undecided, services, tiers, tolerance), unbilled)
 
 
 def month_shares(lines: Table, allocations: Table | None, period: Period, keys: Sequence[str]) -> Table:
@@ -108,39 +118,47 @@ def _in_use(lines: Table, services: Table, match_on: Sequence[MatchKey]) -> tupl
 
 
 def _keyed(services: Table, tier: MatchKey) -> Table:
-    """Services with a value at one tier: service_id, what is asked of the chosen one, the key and its digest."""
-    keyed = services.select(
+    """Services with their key at one tier and what is asked of the chosen one."""
+    return services.select(
         "service_id",
         key=comparable(services[tier.value]),
         contract_currency="currency",
         is_active=services.active_days > 0,
         expected="expected_amount",
     )
-    return keyed.mutate(digest=keyed.key.hash())
 
 
 def _shared_keys(keyed: Table) -> Table:
-    """Digests of keys that more than one service has. By chance a few others': those are only looked at twice."""
-    present = keyed.filter(keyed.key.notnull())
-    counts = present.group_by("digest").aggregate(services=present.count())
-    return counts.filter(counts.services > 1).select("digest")
+    """The keys that more than one service has."""
+    # Not by a digest of the key: what Ibis makes of DuckDB's `hash` takes longer to group by than the key itself, and of
+    # a million like SVC-000000001 it gave 25 000 pairs one digest.
+    counts = keyed.group_by("key").aggregate(services=keyed.count())
+    return counts.filter((counts.services > 1) & counts.key.notnull()).select("key")
 
 
-def _first_tier(shares: Table, alone: Table, tier: MatchKey, later: Sequence[MatchKey]) -> Table:
-    """Shares beside the services that alone have their key; a share without one keeps its keys, a service its name.
+def _first_tier(shares: Table, alone: Table, tiers: Sequence[MatchKey], tolerance: Decimal) -> Table:
+    """Shares beside the services that alone have their key; a share without one keeps its keys and its invoicing pair,
+    a service its name.
 
     `alone`: of _keyed, those whose key no other has: a placeholder shared by thousands of services, joined to thousands
     of lines, must not multiply.
     """
-    lines = shares.mutate(key=comparable(shares[tier.value]))
+    lines = shares.mutate(key=comparable(shares[tiers[0].value]))
     joined = lines.outer_join(alone, lines.key == alone.key)
     found = alone.service_id.notnull()
-    return joined.select(
+    rows = joined.select(
         *[lines[name] for name in (*LINE_KEY, "charge_type", *_AMOUNTS)],
         *[alone[name] for name in ("service_id", *_CHOICE)],
-        match_key=ibis.ifelse(found, ibis.literal(tier.value), NO_TEXT),
         # Only what is undecided is asked for its keys again.
-        **{_key(one): ibis.ifelse(found, NO_TEXT, lines[one.value]) for one in (tier, *later)},
+        **{_key(one): ibis.ifelse(found, NO_TEXT, lines[one.value]) for one in tiers},
+    )
+    rows = _compared(rows, tolerance)
+    undecided = rows.service_id.isnull()
+    return rows.select(
+        *_SHOWN,
+        *[_key(one) for one in tiers],
+        pair_amount=ibis.ifelse(undecided, rows.invoicing_amount, NO_MONEY),
+        pair_currency=ibis.ifelse(undecided, rows.invoicing_currency, NO_TEXT),
     )
 
 
@@ -152,15 +170,20 @@ def _no_choice() -> dict[str, ibis.Value]:
     return {"contract_currency": NO_TEXT, "is_active": ibis.null("boolean"), "expected": NO_MONEY}
 
 
-def _late(undecided: Table, services: Table, tiers: Sequence[MatchKey]) -> Table:
+def _late(undecided: Table, services: Table, tiers: Sequence[MatchKey], tolerance: Decimal) -> Table:
     """The shares the first join left open, tier by tier, the first once more for the keys that services share."""
     settled = []
     for tier in tiers:
-        tried = keep(_try(undecided.drop("service_id", "match_key", *_CHOICE), services, tier))
-        settled.append(_compared(tried.filter(tried.match_key.notnull())))
-        undecided = tried.filter(tried.match_key.isnull())
-    settled.append(_compared(undecided))
-    return keep(ibis.union(*settled))
+        tried = keep(_try(undecided, services, tier))
+        settled.append(_compared(tried.filter(tried.match_key.notnull()), tolerance))
+        undecided = tried.filter(tried.match_key.isnull()).drop("service_id", "match_key", *_CHOICE)
+    left = undecided.mutate(service_id=NO_TEXT, match_key=NO_TEXT, **_no_choice())
+    settled.append(_compared(left, tolerance))
+    return keep(ibis.union(*[_shown(part) for part in settled]))
+
+
+def _shown(shares: Table) -> Table:
+    return shares.select(*_SHOWN, "match_key")
 
 
 def _try(undecided: Table, services: Table, tier: MatchKey) -> Table:
@@ -177,7 +200,7 @@ def _try(undecided: Table, services: Table, tier: MatchKey) -> Table:
 
 def _answers(lines: Table, services: Table, tier: MatchKey) -> Table:
     """Per key asked for, the service it names: the only one, else the only active one, else none (ambiguous)."""
-    keyed = _keyed(services, tier).drop("digest").semi_join(lines, "key")
+    keyed = _keyed(services, tier).semi_join(lines, "key")
     counts = keyed.group_by("key").aggregate(
         services=keyed.count(),
         active=keyed.is_active.cast("int64").sum(),
@@ -196,24 +219,27 @@ def _answers(lines: Table, services: Table, tier: MatchKey) -> Table:
     return counts.select("key", **chosen, is_active=is_active)
 
 
-def _compared(shares: Table) -> Table:
-    """Amount and currency by which a share is compared: the invoicing pair where that one is the contract's."""
+def _compared(shares: Table, tolerance: Decimal) -> Table:
+    """Adds amount and currency by which a share is compared, the invoicing pair where that one is the contract's, and
+    whether they agree with the service's."""
     converted = ibis.coalesce(
         (shares.currency != shares.contract_currency)
         & (shares.invoicing_currency == shares.contract_currency)
         & shares.invoicing_amount.notnull(),
         False,
     )
-    return shares.select(
-        *LINE_KEY,
-        "charge_type",
-        "service_id",
-        "match_key",
-        *_CHOICE,
+    rows = shares.mutate(
         converted=converted,
         amount=ibis.ifelse(converted, shares.invoicing_amount, shares.amount_ht),
         currency=ibis.ifelse(converted, shares.invoicing_currency, shares.currency),
     )
+    agrees = (
+        (rows.charge_type == "recurring")
+        & rows.is_active
+        & (rows.currency == rows.contract_currency)
+        & ((rows.amount - rows.expected).abs() <= ibis.literal(tolerance, "decimal(38, 6)"))
+    )
+    return rows.mutate(agrees=ibis.coalesce(agrees, False))
 
 
 def qualified(shares: Table) -> StringColumn:

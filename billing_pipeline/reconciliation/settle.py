@@ -4,7 +4,6 @@ What is settled here gets the verdict that verdict.py would give; the rest is ha
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 import ibis
 from ibis.expr.types import Table
@@ -30,47 +29,43 @@ class Settled:
     services: Table
 
 
-def settle(attributed: Attributed, services: Table, tolerance_per_line: Decimal) -> Settled:
-    """Take out the active services whose one recurring share, in the contract's currency, is within the tolerance."""
-    parts = [_with_agreement(part, tolerance_per_line) for part in (attributed.first, attributed.late)]
-    crowded = keep(_crowded(ibis.union(*parts)))
-    plain = [part.filter(part.agrees).anti_join(crowded, "digest") for part in parts]
+def settle(attributed: Attributed, services: Table) -> Settled:
+    """Take out the active services whose one recurring share agrees with what is expected of them."""
+    parts = (attributed.first, attributed.late)
+    crowded = keep(_crowded(*parts))
+    agreeing = [part.filter(part.agrees) for part in parts]
+    plain = [part.anti_join(crowded, "service_id") for part in agreeing]
     left = [part.filter(~part.agrees) for part in parts]
-    left += [part.filter(part.agrees).semi_join(crowded, "digest") for part in parts]
-    shares = keep(ibis.union(*left).drop("agrees", "digest"))
-    open_services = _open_services(shares, attributed.unbilled, plain)
+    left += [part.semi_join(crowded, "service_id") for part in agreeing]
+    shares = keep(ibis.union(*left).drop("agrees"))
+    open_services = _open_services(shares, attributed.unbilled, agreeing)
     needed = services.select(*_NEEDED)
     return Settled(_items(ibis.union(*plain)), shares, keep(needed.semi_join(open_services, "service_id")))
 
 
-def _open_services(shares: Table, unbilled: Table, plain: list[Table]) -> Table:
-    """service_id of every service that is not settled: those of `shares`, and those without a share at all."""
+def _open_services(shares: Table, unbilled: Table, agreeing: list[Table]) -> Table:
+    """service_id of every service that is not settled: those of `shares`, and those without a share at all.
+
+    Some stand there more than once. A service in `agreeing` is settled, unless one of its recurring shares is here.
+    """
     known = shares.filter(shares.service_id.notnull())
     is_recurring = known.charge_type == "recurring"
     # What has a one-off share here, or none in the first part, may be settled by a recurring share all the same.
     one_off = known.filter(~is_recurring).select("service_id")
+    parts = [known.filter(is_recurring).select("service_id"), unbilled.anti_join(agreeing[1], "service_id")]
     if not is_empty(one_off):
-        settled = ibis.union(*[part.select("service_id") for part in plain]).semi_join(one_off, "service_id")
-        one_off = one_off.anti_join(settled, "service_id")
-    doubtful = unbilled.anti_join(plain[1], "service_id").union(one_off)
-    return keep(known.filter(is_recurring).select("service_id").union(doubtful).distinct())
+        one_off = keep(one_off)
+        agreed = ibis.union(*[part.select("service_id").semi_join(one_off, "service_id") for part in agreeing])
+        parts.append(one_off.anti_join(agreed, "service_id"))
+    return ibis.union(*parts)
 
 
-def _with_agreement(shares: Table, tolerance: Decimal) -> Table:
-    agrees = (
-        (shares.charge_type == "recurring")
-        & shares.is_active
-        & (shares.currency == shares.contract_currency)
-        & ((shares.amount - shares.expected).abs() <= ibis.literal(tolerance, "decimal(38, 6)"))
-    )
-    return shares.mutate(agrees=ibis.coalesce(agrees, False), digest=shares.service_id.hash())
-
-
-def _crowded(shares: Table) -> Table:
-    """Digests of services with more than one recurring share; by chance a few others', which then go the longer way."""
+def _crowded(*parts: Table) -> Table:
+    """service_id of services with more than one recurring share."""
+    shares = ibis.union(*[part.select("service_id", "charge_type") for part in parts])
     recurring = shares.filter((shares.charge_type == "recurring") & shares.service_id.notnull())
-    counts = recurring.group_by("digest").aggregate(shares=recurring.count())
-    return counts.filter(counts.shares > 1).select("digest")
+    counts = recurring.group_by("service_id").aggregate(shares=recurring.count())
+    return counts.filter(counts.shares > 1).select("service_id")
 
 
 def _items(plain: Table) -> Table:
