@@ -51,9 +51,11 @@ class Attributed:
 
 def comparable(key: StringValue) -> StringValue:
     """A key or a wording as it is compared: trimmed, without regard to case; null where nothing is left of it."""
-    # Few have blanks around them, and looking for some takes a fifth of the time of trimming.
-    padded = key.re_search(f"^{_BLANKS}|{_BLANKS}$")
-    trimmed = ibis.ifelse(padded, key.re_replace(f"^{_BLANKS}+|{_BLANKS}+$", ""), key)
+    # Few have blanks around them, and of those that begin and end with visible ASCII that is told by comparing them: in
+    # half the time of looking for a blank, a tenth of that of trimming.
+    backwards = key.reverse()
+    visible = (key >= "!") & (key < "\x7f") & (backwards >= "!") & (backwards < "\x7f")
+    trimmed = ibis.ifelse(visible, key, key.re_replace(f"^{_BLANKS}+|{_BLANKS}+$", ""))
     return trimmed.lower().nullif("")
 
 
