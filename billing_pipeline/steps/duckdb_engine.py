@@ -21,12 +21,19 @@ from ibis.expr.types import Expr
 _REMEMBERED = 512
 # Names given by Ibis to what has none of its own: they say nothing but which table it is.
 _GENERATED = re.compile('"(ibis_[a-z0-9_]+)"')
+# What Ibis's hooks look for besides record batch readers.
+_PREPARED = (ops.InMemoryTable, ops.ScalarUDF, ops.GeoSpatialUnOp, ops.GeoSpatialBinOp)
 
 _translated: OrderedDict[Hashable, tuple[str | int, ...]] = OrderedDict()
 
 
 class DuckDB(Backend):  # type: ignore[misc]  # Ibis ships types that strict mode cannot read
     """Ibis's DuckDB backend; `compile` looks into its memory first."""
+
+    def _run_pre_execute_hooks(self, expr: Expr) -> None:
+        """Only where there is something to prepare: looking for it walks the expression four times."""
+        if self._record_batch_readers_consumed or expr.op().find(_PREPARED):
+            super()._run_pre_execute_hooks(expr)
 
     def compile(
         self,
