@@ -87,6 +87,10 @@ class IdentityViolation(PartitionFailed):
     pass
 
 
+class AmountsTooLarge(PartitionFailed):
+    pass
+
+
 def as_text(name: str) -> str:
     """A file's name as text that can be stored and printed: bytes that are not UTF-8 stand as `\\udce9`."""
     return name.encode("utf-8", "backslashreplace").decode()

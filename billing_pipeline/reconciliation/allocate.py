@@ -1,7 +1,7 @@
 """Which month a line's amount belongs to. A line's shares always add up to the line; verdicts are taken elsewhere."""
 
 import ibis
-from ibis.expr.types import NumericColumn, Table
+from ibis.expr.types import DateColumn, IntegerColumn, NumericColumn, Table
 
 from billing_pipeline.money import round_ratio
 from billing_pipeline.periods import Period
@@ -30,39 +30,52 @@ def allocate(lines: Table) -> Table:
     )
     shares = as_content(within, LINE_ALLOCATIONS, "period")
     several = lines.filter(spanning)
-    ends = (
-        several.aggregate(first=several.service_from.min(), last=several.service_to.max()).to_pyarrow().to_pylist()[0]
+    several = several.mutate(first_index=_index(several.service_from), last_index=_index(several.service_to))
+    ends = several.aggregate(
+        first=several.service_from.min(),
+        last=several.service_to.max(),
+        longest=(several.last_index - several.first_index).max(),
     )
-    if ends["first"] is None:
+    (found,) = ends.to_pyarrow().to_pylist()
+    if found["first"] is None:
         return shares
-    months = _calendar(Period.of(ends["first"]), Period.of(ends["last"]))
-    return shares.union(as_content(_spread(several, months), LINE_ALLOCATIONS, "period"))
+    months = _calendar(Period.of(found["first"]), Period.of(found["last"]))
+    rows = _spread(several, months, found["longest"])
+    return shares.union(as_content(rows, LINE_ALLOCATIONS, "period"))
+
+
+def _index(day: DateColumn) -> IntegerColumn:
+    """The day's month, counted from year 0."""
+    return day.year().cast("int64") * 12 + day.month().cast("int64") - 1
 
 
 def _calendar(first: Period, last: Period) -> Table:
     months = [
-        {"service_month": str(month), "month_start": month.first_day, "month_end": month.last_day, "month_index": index}
-        for index, month in enumerate(first.through(last))
-    ]
+        {
+            "service_month": str(month), "month_start": month.first_day, "month_end": month.last_day,
+            "month_index": month.year * 12 + month.month - 1,
+        }
+        for month in first.through(last)
+    ]  # fmt: skip
     return ibis.memtable(
         months, schema={"service_month": "string", "month_start": "date", "month_end": "date", "month_index": "int64"}
     )
 
 
-def _spread(lines: Table, months: Table) -> Table:
-    """Lines over several months, one row per month, the total spread by cumulative rounding in month order."""
-    opening, closing = months.view(), months.view()
-    placed = lines.inner_join(
-        opening, (lines.service_from >= opening.month_start) & (lines.service_from <= opening.month_end)
-    ).select(lines, first_index=opening.month_index, first_start=opening.month_start)
-    placed = placed.inner_join(
-        closing, (placed.service_to >= closing.month_start) & (placed.service_to <= closing.month_end)
-    ).select(placed, last_index=closing.month_index, last_end=closing.month_end)
-    rows = placed.inner_join(
-        months, (months.month_index >= placed.first_index) & (months.month_index <= placed.last_index)
-    ).select(placed, months)
+def _spread(lines: Table, months: Table, longest: int) -> Table:
+    """Lines over several months, one row per month, the total spread by cumulative rounding in month order.
+
+    A line's months are counted from its own first one, `longest` being the most there are besides it: a calendar from
+    the earliest line to the latest has 120 000 months once a year is mistyped, and is met by equality only.
+    """
+    closing = months.select(last_index="month_index", last_end="month_end")
+    placed = lines.inner_join(closing, "last_index")
+    steps = ibis.memtable([{"step": step} for step in range(longest + 1)], schema={"step": "int64"})
+    placed = placed.inner_join(steps, steps.step <= placed.last_index - placed.first_index)
+    placed = placed.mutate(month_index=placed.first_index + placed.step)
+    rows = placed.inner_join(months, "month_index")
     rows = rows.mutate(
-        whole_months=(rows.service_from == rows.first_start) & (rows.service_to == rows.last_end),
+        whole_months=(rows.service_from.day() == 1) & (rows.service_to == rows.last_end),
         is_last=rows.month_index == rows.last_index,
         days_before=ibis.greatest(rows.month_start.delta(rows.service_from, unit="day"), 0),
         days_through=service_days.days_between(rows.service_from, ibis.least(rows.service_to, rows.month_end)),

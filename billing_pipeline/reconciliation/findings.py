@@ -7,7 +7,7 @@ DUPLICATE_INVOICE and FILE_PERIOD need the files and are found where these are r
 from decimal import Decimal
 
 import ibis
-from ibis.expr.types import NumericColumn, Table
+from ibis.expr.types import BooleanColumn, NumericColumn, Table
 
 from billing_pipeline.money import round_ratio, whole_millionths
 from billing_pipeline.reconciliation.content import MONEY, NO_MONEY, NO_TEXT, WIDE, as_content
@@ -113,21 +113,36 @@ def _line_arithmetic(rows: Table, subject: str, product: NumericColumn, digits: 
 def _vat(invoices: Table, lines: Table) -> Table:
     """Base x rate against tax, per invoice and rate: on the summed base, or line by line; 0.01 per line."""
     taxed = lines.filter(lines.tax_rate.notnull() & lines.tax_amount.notnull())
-    taxed = taxed.mutate(
-        product=whole_millionths(taxed.total_ht) * whole_millionths(taxed.tax_rate),
-    )
     per_cent = ibis.literal(10**14, "decimal(38, 0)")
-    taxed = taxed.mutate(line_tax=round_ratio(taxed["product"], per_cent))
+    # Base x rate of a garbled row comes to more than an amount can hold: that is wrong, and the figure is not told.
+    limit = ibis.literal(10**14 * _LIMIT, "decimal(38, 0)")
+    taxed = taxed.mutate(product=whole_millionths(taxed.total_ht) * whole_millionths(taxed.tax_rate))
+    narrow = taxed["product"].abs() < limit
+    taxed = taxed.mutate(
+        line_tax=round_ratio(ibis.ifelse(narrow, taxed["product"], 0), per_cent), garbled=ibis.ifelse(narrow, 0, 1)
+    )
     rates = keep(
         taxed.group_by("invoice_id", "currency", "tax_rate").aggregate(
-            lines=taxed.count(), tax=taxed.tax_amount.sum(), base=taxed.total_ht.sum(), by_line=taxed.line_tax.sum()
+            lines=taxed.count(),
+            tax=taxed.tax_amount.sum(),
+            base=taxed.total_ht.sum(),
+            by_line=taxed.line_tax.sum(),
+            garbled=taxed.garbled.sum(),
         )
     )
-    product = whole_millionths(rates.base) * whole_millionths(rates.tax_rate)
+    based = ibis.ifelse(rates.base.abs() < 10 * _LIMIT, rates.base.cast(WIDE), _NOTHING)
+    rates = rates.mutate(product=whole_millionths(based) * whole_millionths(rates.tax_rate))
+    told = (rates.base.abs() < 10 * _LIMIT) & (rates["product"].abs() < limit)
+    rates = rates.mutate(
+        told=told,
+        expected_tax=ibis.ifelse(
+            told, round_ratio(ibis.ifelse(told, rates["product"], 0), per_cent).cast(WIDE), ibis.null(WIDE)
+        ),
+    )
     allowed = rates.lines.cast("decimal(38, 0)") * 10**12
-    summed = (product - whole_millionths(rates.tax) * 10**8).abs() > allowed
+    summed = (rates["product"] - whole_millionths(rates.tax) * 10**8).abs() > allowed
     by_line = (rates.by_line - rates.tax).abs() > _TOLERANCE * rates.lines
-    rows = rates.mutate(expected_tax=round_ratio(product, per_cent)).filter(summed & by_line)
+    rows = rates.filter((summed | ~rates.told) & (by_line | (rates.garbled > 0)))
     rows = rows.inner_join(invoices.select("invoice_id", invoice_currency="currency"), "invoice_id")
     # The key of a finding has no currency: where it is not the invoice's, the subject names it.
     foreign = ibis.coalesce(rows.currency != rows.invoice_currency, True)
@@ -149,13 +164,17 @@ def _content(
     known = {} if subject is None else {"subject": ibis.literal(subject)}
     if not by_line:
         known["line_id"] = ibis.literal("")
+    figures = {"expected": expected, "actual": actual, "difference": actual - expected}
     if "note" not in rows.columns:
-        known["note"] = NO_TEXT
+        untold = ibis.or_(*(~ibis.coalesce(_fits(figure), False) for figure in figures.values()))
+        known["note"] = ibis.ifelse(untold, ibis.literal("an amount has more than 12 digits before the point"), NO_TEXT)
     made = rows.mutate(
         **known,
         code=ibis.literal(code),
-        expected=expected.cast(MONEY),
-        actual=actual.cast(MONEY),
-        difference=(actual - expected).cast(MONEY),
+        **{name: ibis.ifelse(_fits(figure), figure, ibis.null(WIDE)).cast(MONEY) for name, figure in figures.items()},
     )
     return as_content(made, INVOICE_FINDINGS)
+
+
+def _fits(figure: NumericColumn) -> BooleanColumn:
+    return figure.abs() < ibis.literal(_LIMIT, WIDE)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
 from billing_pipeline.config import BillingConfig
-from billing_pipeline.errors import IdentityViolation
+from billing_pipeline.errors import EngineError, IdentityViolation
 
 # Larger intermediate results spill to the scratch folder.
 DUCKDB_MEMORY = "1GB"
@@ -36,7 +36,17 @@ def engine(config: BillingConfig, scratch: Path) -> Iterator[Any]:
         return
     # Never disconnected by hand: Ibis drops its cached tables when they are collected, which a closed connection refuses
     # noisily; the connection itself goes with the last of them.
-    yield duckdb_backend(scratch / "spill")
+    backend = duckdb_backend(scratch / "spill")
+    from duckdb import Error
+
+    try:
+        yield backend
+    except Error as error:
+        said = str(error).strip().partition("\n")[0]
+        raise EngineError(
+            f"engine duckdb: {said}; nothing was replaced. If there is room under {scratch.parent} and it comes again, "
+            "it is a defect to report"
+        ) from error
 
 
 def duckdb_backend(spill: Path) -> Any:

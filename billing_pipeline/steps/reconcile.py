@@ -17,12 +17,13 @@ import pyarrow as pa
 from ibis.expr.types import Table
 
 from billing_pipeline.config import Operator
-from billing_pipeline.errors import StorageError
+from billing_pipeline.errors import AmountsTooLarge, StorageError, one_line
 from billing_pipeline.periods import Period
 from billing_pipeline.r189.superseded import SUPERSEDED
 from billing_pipeline.reconciliation import identities
 from billing_pipeline.reconciliation.engine import Inputs
 from billing_pipeline.reconciliation.engine import reconcile as compute
+from billing_pipeline.reconciliation.magnitudes import LIMIT, magnitudes
 from billing_pipeline.reconciliation.source_verdicts import compare_verdicts
 from billing_pipeline.reconciliation.summary import invoice_status, summarize
 from billing_pipeline.schemas.arrow import content_schema
@@ -225,7 +226,9 @@ class _Month:
         `before`: what the ledger says of the verdicts that are replaced; null on a first evaluation and on a repair.
         """
         period = str(self._period)
-        results = compute(self._inputs(), self._period, self._operator.reconciliation)
+        inputs = self._inputs()
+        self._require_summable(inputs)
+        results = compute(inputs, self._period, self._operator.reconciliation)
         items = self._settled("reconciliation_items", results.items.order_by("item_id"))
         reasons = self._settled("reconciliation_reasons", results.reasons.order_by("item_id", "reason_code"))
         require_none(
@@ -255,6 +258,16 @@ class _Month:
         rows["source_verdicts"] = work.replace("source_verdicts", period, self._source_verdicts(items))
         rows["reconciliation_history"] = work.replace("reconciliation_history", period, history)
         return rows, summary
+
+    def _require_summable(self, inputs: Inputs) -> None:
+        found = magnitudes(inputs).to_pyarrow().to_pylist()
+        if sum(one["total"] for one in found) >= LIMIT:
+            worst = max((one for one in found if one["largest"] is not None), key=lambda one: one["largest"])
+            raise AmountsTooLarge(
+                f"{self._operator.code} {self._period}: the amounts come to more than 12 digits before the point, which "
+                f"no column can hold; the largest is {worst['largest']:.2f} in {worst['kind']} {one_line(worst['owner'])}: "
+                "have it corrected at its source and run the month again; verdicts reached before stay as they are"
+            )
 
     def _settled(self, name: str, rows: Table) -> Table:
         """`rows` written once to the scratch folder, from where the checks read them and PostgreSQL is filled."""

@@ -248,6 +248,24 @@ def test_too_many_rejected_rows_leave_the_month_without_a_verdict(ready: Place) 
     assert _summary(place, "RIVE", "2024-02")["state"] == "NOT_EVALUATED"
 
 
+def test_amounts_that_no_sum_can_hold_are_named_and_leave_the_verdicts_that_stand(ready: Place) -> None:
+    place = ready.copy()
+    before = place.stored()["reconciliation_items"]
+    huge = "999999999999.00"
+    deliver(place, "2024-01", [("RI-1", "R1", huge, "2024-01"), ("RI-2", "R2", huge, "2024-01")])
+    _assert_one_line(
+        place.command("run", "--period", "2024-01"),
+        1,
+        "RIVE 2024-01",
+        "more than 12 digits",
+        huge,
+        "line RI-",
+        "corrected",
+    )
+    assert before
+    assert place.stored()["reconciliation_items"] == before
+
+
 def test_a_file_that_two_readings_fit_is_refused_with_the_key_that_decides(ready: Place) -> None:
     """`1,234` is a thousand in one style and a bit more than one in the other."""
     place, _ = _fresh(ready)

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import ibis
+import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +49,22 @@ def test_a_quarter_is_three_equal_shares_not_by_days():
     assert shares(line("1", "S", "100", days=("01-01", "03-31"))) == {
         "1": [("2024-01", 31, D("33.33")), ("2024-02", 29, D("33.34")), ("2024-03", 31, D("33.33"))]
     }
+
+
+def test_a_mistyped_year_costs_no_more_than_another(tmp_path):
+    connection = ibis.duckdb.connect(temp_directory=str(tmp_path / "spill"), memory_limit="300MB")
+    connection.raw_sql("SET max_temp_directory_size = '1MB'")
+    lines = [
+        line("1", "S", "30", days=("2023-09-15", "2023-10-14")),
+        line("2", "S", "30", days=("0001-01-01", "0001-02-28")),
+        line("3", "S", "30", days=("9999-11-30", "9999-12-31")),
+    ]
+    pq.write_table(table(LINES, lines).to_pyarrow(), tmp_path / "lines.parquet")
+    found = allocate(connection.read_parquet(tmp_path / "lines.parquet")).to_pyarrow().to_pylist()
+    assert sorted((row["service_month"], row["days"], row["amount_ht"]) for row in found) == [
+        ("0001-01", 31, D(15)), ("0001-02", 28, D(15)), ("2023-09", 16, D(16)), ("2023-10", 14, D(14)),
+        ("9999-11", 1, D("0.94")), ("9999-12", 31, D("29.06")),
+    ]  # fmt: skip
 
 
 def test_broken_months_are_weighed_by_days():

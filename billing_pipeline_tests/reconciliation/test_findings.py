@@ -102,6 +102,29 @@ def test_vat_is_checked_per_rate_on_the_summed_base():
     assert found(invoice(), *lines[:2], line("3", "S", "5", tax_rate="20", tax_amount="1.02")) == []
 
 
+@pytest.mark.parametrize(
+    ("total", "rate", "expected"),
+    [
+        ("300000", "380129866", None),  # a SIREN in the wrong column: 1 140 389 598 000
+        ("999999999999", "999999999999", None),
+        ("999999999999", "20", D("199999999999.80")),
+    ],
+)
+def test_a_tax_that_no_amount_can_hold_is_found_without_its_figure(total, rate, expected):
+    lines = [line("1", "S", total, tax_rate=rate, tax_amount="60000")]
+    ((code, _, _, told, actual, difference),) = found(invoice(), *lines)
+    assert (code, told, actual) == ("VAT_AMOUNT", expected, D(60000))
+    assert difference == (None if expected is None else actual - expected)
+
+
+def test_sums_that_no_amount_can_hold_are_found_without_their_figure():
+    huge = [line(n, "S", "999999999999", tax_rate="20", tax_amount="0") for n in "123456789AB"]
+    assert found(invoice(total_ht="5"), *huge) == [
+        ("INVOICE_FOOTING", "ht", "", None, D(5), None),
+        ("VAT_AMOUNT", "rate=20", "", None, D(0), None),
+    ]
+
+
 def test_vat_rounded_line_by_line_is_accepted():
     # 0.02 x 20 % is 0.004, rounded 0.00 each; on the sum of three it is 0.012.
     assert found(invoice(), *[line(n, "S", "0.02", tax_rate="20", tax_amount="0") for n in "123"]) == []
