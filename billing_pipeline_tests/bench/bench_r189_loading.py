@@ -45,6 +45,7 @@ from billing_pipeline.storage.connections import connect, engine
 from billing_pipeline.storage.embedded import EmbeddedServer
 from billing_pipeline.storage.servers import create_database
 from billing_pipeline_tests.bench.bench_r189_file import write_file
+from billing_pipeline_tests.bench.memory import most_resident_bytes
 
 MONTH = "2024-03"
 TO_SQL_ROWS = 20_000
@@ -144,7 +145,7 @@ def measure_load(config: Path, run_id: str, period: str) -> dict[str, Any]:
         "seconds": seconds,
         "rows": outcome.rows["invoice_lines"],
         "shares": outcome.rows["line_allocations"],
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": most_resident_bytes() / 2**20,
         "spent": spent.seconds,
         "processor": spent.total,
     }

@@ -17,7 +17,6 @@ process also translates its expressions, which is shown apart. Besides, each in 
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -39,6 +38,7 @@ from billing_pipeline.reconciliation import identities
 from billing_pipeline.reconciliation.engine import Inputs, reconcile
 from billing_pipeline.reconciliation.summary import invoice_status, summarize
 from billing_pipeline.steps.engine import PARQUET_OPTIONS, duckdb_backend
+from billing_pipeline_tests.bench.memory import most_resident_bytes
 from billing_pipeline_tests.bench.reconciliation_data import OPERATOR, PERIOD, write_month
 
 KEY = "installed_offer_id"
@@ -174,7 +174,7 @@ def peak_of_one_run(root: Path, out: Path) -> float:
 
 def one_run(root: Path, out: Path) -> None:
     ours(root, out, check=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    print(most_resident_bytes() / 2**30)
 
 
 def beside(title: str, runs: int, one: tuple[str, Path], other: tuple[str, Path], out: Path) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def with_peers(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         medians = measure(root, folder, options.runs, python, not options.no_peers)
         report(f"{options.rows} services x lines, {share:.0%} exceptions, medians of {options.runs} runs", medians)
         told[f"{share}"] = medians
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = most_resident_bytes() / 2**30
     print(f"peak resident memory of this process, peers included: {peak:.1f} GiB")
     return told
 
