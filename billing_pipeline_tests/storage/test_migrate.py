@@ -1,6 +1,7 @@
 """The database the migrations make: the registry's, made once, readable by analysts and changed by nobody else."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -286,3 +287,57 @@ def test_temporary_tables_are_the_owners_alone_and_anothers_database_is_left_as_
         assert connection.execute(may).fetchone() == (True,)
     with connect(server.url_for("postgres"), autocommit=True) as administrator:
         administrator.execute("DROP ROLE a_guest")
+
+
+def migrated(url: str, revision: str) -> None:
+    """Down to an earlier revision of schema billing."""
+    from alembic import command
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    made = engine(url)
+    with made.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+    made.dispose()
+
+
+SHARE = "INSERT INTO billing.line_allocations VALUES ('ORANGE', %s, 'i', %s, %s, 1, 1, 'EUR', null, null, '', now())"
+
+
+def test_rows_loaded_before_the_cheaper_month_checks_stay_and_no_month_is_less_looked_at(url: str) -> None:
+    migrated(url, "0003")
+    with connect(url, autocommit=True) as connection:
+        connection.execute(SHARE, ("2024-03", "old", "2024-02"))
+    assert upgrade(url) == ["0004"]
+    with connect(url, autocommit=True) as connection:
+        connection.execute(SHARE, ("2024-03", "new", "2024-03"))
+        for period, month in (("2024-13", "2024-13"), ("2024-03", "2024-00"), ("2O24-03", "2O24-03")):
+            with pytest.raises(psycopg.errors.CheckViolation):
+                connection.execute(SHARE, (period, "odd", month))
+        lines = connection.execute("SELECT line_id FROM billing.line_allocations ORDER BY 1").fetchall()
+    assert lines == [("new",), ("old",)]
+
+
+@pytest.mark.parametrize(("table", "other"), [("invoice_lines", "charge_month"), ("line_allocations", "service_month")])
+def test_the_cheaper_check_accepts_exactly_the_months(url: str, table: str, other: str) -> None:
+    odd = " -0123456789a:/\nOé"
+    texts = {f"{year}-{month:02d}" for year in ("0000", "1999", "2024", "9999") for month in range(100)}
+    for month in ("2024-03", "2024-10", "0000-12"):
+        texts |= {month[:at] + one + month[at + 1 :] for at in range(7) for one in odd}
+        texts |= {month[:at] + one + two + month[at + 2 :] for at in range(6) for one in odd for two in odd}
+    expected = {text for text in texts if re.fullmatch("[0-9]{4}-(0[1-9]|1[0-2])", text)}
+    condition = (
+        "SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE conname = %s AND connamespace = %s::regnamespace"
+    )
+    with connect(url) as connection:
+        for column in ("period", other):
+            row = connection.execute(condition, (f"{table}_{column}_is_a_month", SCHEMA)).fetchone()
+            assert row is not None
+            # The other month may be taken for one because the period is the same: here the period is another one.
+            rows = f"(SELECT one::char(7) AS {column}{', null::char(7) AS period' * (column != 'period')}"
+            query = (
+                f"SELECT one FROM unnest(%s::text[]) AS one, LATERAL {rows}) AS row WHERE {row[0].replace('%', '%%')}"
+            )
+            accepted = connection.execute(query, (sorted(texts),)).fetchall()  # type: ignore[arg-type]
+            assert {text for (text,) in accepted} == expected
