@@ -93,30 +93,35 @@ class PartitionDraft:
             # Opened only now: that takes half a second of imports, during which the server copies what still waits.
             with engine(self._workspace.config, self._scratch) as connection:
                 passing.finish(connection)
+                self._totals = passing.invoices
+                # The server has parts left to copy and all of them to add up: a second of a million rows.
+                incoming.settle()
+                self._contradictions = self._contradictions_in(work, connection)
         self.rows.update(incoming.rows)
         self.contributions.update(passing.digests.digests())
-        self._totals = passing.invoices
         return counting.counts
+
+    def _contradictions_in(self, work: PartitionWork, connection: Any) -> pa.Table:
+        """What the invoices' lines, as they are staged, say against each other."""
+        staged = work.staged_path("invoice_lines", str(self._period))
+        lines = connection.read_parquet(staged).mutate(period=ibis.literal(str(self._period)))
+        return findings(self._invoices(), lines).to_pyarrow().cast(content_schema(INVOICE_FINDINGS))
 
     def load_rest(self, work: PartitionWork) -> None:
         """Replace every other table of the phase, from the rows that were loaded and the inventory."""
-        for name, batches in self._rest(work):
+        for name, batches in self._rest():
             self.rows[name] = work.replace(name, str(self._period), batches)
 
-    def _rest(self, work: PartitionWork) -> Iterator[tuple[str, Batches]]:
+    def _rest(self) -> Iterator[tuple[str, Batches]]:
         """(name, content rows); each is to be consumed before the next is asked for."""
         inventory = self._inventory()
         yield "source_documents", self._source_documents()
         with engine(self._workspace.config, self._scratch) as connection:
-            staged = work.staged_path("invoice_lines", str(self._period))
-            lines = connection.read_parquet(staged).mutate(period=ibis.literal(str(self._period)))
-            invoices = self._invoices()
-            yield "invoices", self._stream(invoices.order_by("invoice_id"), INVOICES)
-            contradictions = findings(invoices, lines).to_pyarrow().cast(content_schema(INVOICE_FINDINGS))
+            yield "invoices", self._stream(self._invoices().order_by("invoice_id"), INVOICES)
             about_documents = document_findings(
                 self._workspace, self._operator, self._period, self._documents, self.superseded
             )
-            found = pa.concat_tables([contradictions, about_documents])
+            found = pa.concat_tables([self._contradictions, about_documents])
             self.contributions.update(self._findings_digests(found))
             yield "invoice_findings", found
             yield "services", self._services(connection, inventory)

@@ -82,12 +82,16 @@ class CopySender:
     def send(self, table: Table, rows: pa.Table) -> None:
         """COPY `rows`, which have all the registry's columns, into `table`; waits while too many parts wait."""
         encoding = self._encoder.submit(copy_data, table, rows)
-        self._enlist(self._sender.submit(lambda: self._copy(table, *encoding.result())))
+        self._waiting.append(self._sender.submit(lambda: self._copy(table, *encoding.result())))
+        while len(self._waiting) > _MOST_PARTS_WAITING:
+            self._waiting.popleft().result()
+        self._look()
 
     def execute(self, work: Callable[[psycopg.Connection], Result]) -> "Future[Result]":
-        """Have `work` done on the connection once everything before it is sent."""
+        """Have `work` done on the connection once everything before it is sent; does not wait for that."""
         done = self._sender.submit(work, self._connection)
-        self._enlist(done)
+        self._waiting.append(done)
+        self._look()
         return done
 
     def wait(self) -> None:
@@ -100,9 +104,9 @@ class CopySender:
         for executor in (self._encoder, self._sender):
             executor.shutdown(wait=True, cancel_futures=True)
 
-    def _enlist(self, done: "Future[Any]") -> None:
-        self._waiting.append(done)
-        while len(self._waiting) > _MOST_PARTS_WAITING or (self._waiting and self._waiting[0].done()):
+    def _look(self) -> None:
+        """At what is done, for its error."""
+        while self._waiting and self._waiting[0].done():
             self._waiting.popleft().result()
 
     def _copy(self, table: Table, content: bytes, options: str) -> None:

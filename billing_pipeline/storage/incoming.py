@@ -70,12 +70,20 @@ class Incoming:
         if (group := gathered.add(rows)) is not None:
             self._flush(gathered, group)
 
+    def settle(self) -> None:
+        """Send what waits and close the files, which are whole from here on, while the server still copies and adds up.
+
+        Nothing is written after it. Whoever has other work for the files need not wait for the server; leaving does.
+        """
+        self._guarded(self._settle)
+
     def __enter__(self) -> Self:
         self._sender = CopySender(self._connection)
         self._stager = ThreadPoolExecutor(1, thread_name_prefix="parquet")
         self._writing: deque[Future[None]] = deque()
         self._files = ExitStack()
         self._staged: dict[str, StagedFile] = {}
+        self._stored: dict[str, Future[dict[str, Any]]] | None = None
         try:
             for name, one in self._tables.items():
                 if one.table.in_parquet:
@@ -100,11 +108,14 @@ class Incoming:
             self._abandon(failure)
             raise
 
-    def _finish(self) -> None:
+    def _settle(self) -> dict[str, "Future[dict[str, Any]]"]:
+        """Once; what is stored of each table, when the server has told it."""
+        if self._stored is not None:
+            return self._stored
         for one in self._tables.values():
             if (group := one.rest()) is not None:
                 self._flush(one, group)
-        stored = {
+        self._stored = {
             name: self._sender.execute(
                 lambda connection, table=one.table: live_totals(  # type: ignore[misc]
                     connection, table, self._stamp.operator, self._stamp.period
@@ -115,6 +126,10 @@ class Incoming:
         }
         self._staging_done()
         self._files.close()
+        return self._stored
+
+    def _finish(self) -> None:
+        stored = self._settle()
         self._sender.wait()
         self._release()
         for name, one in self._tables.items():
@@ -149,7 +164,7 @@ class Incoming:
         while len(self._writing) > waiting:
             self._writing.popleft().result()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], object]) -> None:
         """The database's refusal of a row, of whichever table it was, as our error."""
         try:
             work()

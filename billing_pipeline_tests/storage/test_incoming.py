@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from billing_pipeline.errors import StorageError
@@ -62,6 +64,15 @@ def stop_half_way(store: PartitionStore) -> None:
         raise ZeroDivisionError
 
 
+def settle_lines_twice(store: PartitionStore, lines: pa.Table) -> None:
+    with (
+        store.replacing("ORANGE", run_id="second", loaded_at=LOADED_AT) as work,
+        work.streaming("2024-03", "invoice_lines") as stream,
+    ):
+        stream.write("invoice_lines", pa.concat_batches([*lines.to_batches(), *lines.to_batches()]))
+        stream.settle()
+
+
 @pytest.mark.usefixtures("small_groups")
 def test_tables_written_side_by_side_each_hold_their_own_rows(store: PartitionStore) -> None:
     with store.replacing("ORANGE", run_id="run", loaded_at=LOADED_AT) as work:
@@ -82,6 +93,21 @@ def test_a_refused_row_is_said_to_be_of_its_own_table(store: PartitionStore) -> 
         write_an_allocation_twice(store)
     assert store.read("invoice_lines").num_rows == 0
     assert store.ledger() == []
+
+
+def test_a_settled_stream_has_whole_files_and_may_still_be_refused(store: PartitionStore) -> None:
+    lines = rows(INVOICE_LINES, 20)
+    with store.replacing("ORANGE", run_id="first", loaded_at=LOADED_AT) as work:
+        with work.streaming("2024-03", "invoice_lines") as stream:
+            stream.write("invoice_lines", lines.to_batches()[0])
+            stream.settle()
+            assert pq.read_metadata(work.staged_path("invoice_lines", "2024-03")).num_rows == 20
+        assert stream.rows == {"invoice_lines": 20}
+        work.record("2024-03", "collect", state="complete")
+    with pytest.raises(StorageError, match=r"^invoice_lines ORANGE 2024-03: refused by the database"):
+        settle_lines_twice(store, lines)
+    assert set(store.read("invoice_lines")["run_id"].to_pylist()) == {"first"}
+    assert not store.parquet.has_staged("ORANGE")
 
 
 def test_an_error_of_the_caller_ends_the_stream_and_keeps_what_was_there(store: PartitionStore) -> None:
