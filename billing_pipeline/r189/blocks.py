@@ -110,7 +110,7 @@ class BlockReader:
 
     def _regular(self, data: bytes) -> tuple[Piece | None, int]:
         """The records of a regular window and where they end; (None, 0) for an irregular one."""
-        ends = scan.record_ends(np.frombuffer(data, np.uint8), self._newline)
+        ends = scan.record_ends(data, self._newline)
         if ends is None or not ends.size:
             return None, 0
         ends = ends[:_MOST_RECORDS]

@@ -9,7 +9,7 @@ _MARKS = np.zeros(256, bool)
 _MARKS[[_QUOTE, _DELIMITER, _CR, _LF]] = True
 
 
-def record_ends(view: npt.NDArray[np.uint8], newline: bytes) -> Positions | None:
+def record_ends(data: bytes, newline: bytes) -> Positions | None:
     """Where the records of a window end (the first byte of each line end), up to the last complete one.
 
     None when a quote or line break before that is irregular. With q quotes before a position, q odd means inside a
@@ -17,8 +17,9 @@ def record_ends(view: npt.NDArray[np.uint8], newline: bytes) -> Positions | None
     beside its twin, which is what is verified here. A quote with text on both sides (`6" rack`) is counted by neither:
     outside quotes it is a character, inside it is a fault, and then irregular.
     """
-    quotes, inches = _quotes(view)
-    ends, strays = _line_breaks(view, newline)
+    view = np.frombuffer(data, np.uint8)
+    quotes, inches = _quotes(data, view)
+    ends, strays = _line_breaks(data, view, newline)
     if quotes.size:
         ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
         strays = strays[np.searchsorted(quotes, strays) % 2 == 0]
@@ -41,17 +42,24 @@ def record_ends(view: npt.NDArray[np.uint8], newline: bytes) -> Positions | None
     return ends
 
 
-def _quotes(view: npt.NDArray[np.uint8]) -> tuple[Positions, Positions]:
+def _places(data: bytes, view: npt.NDArray[np.uint8], byte: int) -> Positions:
+    """Where the byte stands. Most files hold no quote and one kind of line break: to see that takes a tenth as long."""
+    return np.flatnonzero(view == byte) if byte in data else np.zeros(0, np.int64)
+
+
+def _quotes(data: bytes, view: npt.NDArray[np.uint8]) -> tuple[Positions, Positions]:
     """(quotes that may open, close or double, quotes with text on both sides)."""
-    quotes = np.flatnonzero(view == _QUOTE)
+    quotes = _places(data, view, _QUOTE)
+    if not quotes.size:
+        return quotes, quotes
     before, after = view[np.maximum(quotes - 1, 0)], view[np.minimum(quotes + 1, view.size - 1)]
     inches = ~(_MARKS[before] | _MARKS[after] | (quotes == 0) | (quotes == view.size - 1))
     return quotes[~inches], quotes[inches]
 
 
-def _line_breaks(view: npt.NDArray[np.uint8], newline: bytes) -> tuple[Positions, Positions]:
+def _line_breaks(data: bytes, view: npt.NDArray[np.uint8], newline: bytes) -> tuple[Positions, Positions]:
     """(line ends of the file's kind, other line break bytes), quoted ones included."""
-    feeds, returns = np.flatnonzero(view == _LF), np.flatnonzero(view == _CR)
+    feeds, returns = _places(data, view, _LF), _places(data, view, _CR)
     if newline == b"\n":
         return feeds, returns
     if newline == b"\r":
@@ -66,7 +74,7 @@ def field_counts(data: bytes, starts: Positions, ends: Positions) -> Positions:
     """The number of fields of each record of a regular window."""
     view = np.frombuffer(data, np.uint8)
     delimiters = np.flatnonzero(view == _DELIMITER)
-    quotes, _ = _quotes(view)
+    quotes, _ = _quotes(data, view)
     if quotes.size:
         delimiters = delimiters[np.searchsorted(quotes, delimiters) % 2 == 0]
     return np.searchsorted(delimiters, ends) - np.searchsorted(delimiters, starts) + 1
