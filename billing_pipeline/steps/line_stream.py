@@ -25,6 +25,8 @@ from billing_pipeline.steps.month_digests import READ_BY_VERDICTS, MonthDigests
 from billing_pipeline.steps.readings import CHARGES, Rows
 from billing_pipeline.storage.incoming import Incoming
 
+# What shares are made of and hashed with: to part all 37 columns by what spans months took twice as long.
+_READ_BY_SHARES = sorted({name for name in SHARES.names if name in LINES.names} | set(READ_BY_VERDICTS))
 _READ_BESIDE = pa.schema([LINES.field(name) for name in READ_BY_VERDICTS])
 
 
@@ -61,7 +63,7 @@ class LineStream:
         spanning = spans_months(lines)
         if spanning.any():
             self._wait(lines.filter(pa.array(spanning)))
-            lines = lines.filter(pa.array(~spanning))
+            lines = lines.select(_READ_BY_SHARES).filter(pa.array(~spanning))
         if lines.num_rows:
             self._send_shares(shares_within_month(lines, self._period), lines)
 
