@@ -25,14 +25,14 @@ docs: $(READY) ## Show what the analysts' views hold, from the demo's database (
 	@$(BIN)/billing-pipeline docs --config $(DEMO)/billing.yaml
 
 test: $(TESTED) ## Run the tests
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY) ## Run the tests that need no server, within 90 seconds
-	@$(BIN)/pytest -n 2 --dist loadfile billing_pipeline_tests/unit billing_pipeline_tests/house \
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder billing_pipeline_tests/unit billing_pipeline_tests/house \
 	  billing_pipeline_tests/normalize billing_pipeline_tests/reference billing_pipeline_tests/r189
 
 test-full: $(TESTED) ## Run the tests with the long sweeps and fuzzes
-	@HYPOTHESIS_PROFILE=full BILLING_TEST_SWEEP=full $(BIN)/pytest -n 2 --dist loadfile
+	@HYPOTHESIS_PROFILE=full BILLING_TEST_SWEEP=full $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY) ## Measure speed and memory against a peer on the same data
 	@for program in billing_pipeline_tests/bench/bench_*.py; do $(BIN)/python $$program || exit 1; done

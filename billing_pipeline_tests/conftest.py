@@ -11,6 +11,21 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("full", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+# Files that take minutes come first, so that two workers end together; none of them depends on another.
+LONG = (
+    "sources/test_faults_anywhere.py", "pipeline/test_demo.py", "docs/", "browser/", "pipeline/test_spark.py",
+    "sources/test_faults_to_tables.py", "rebilling/test_crashes.py", "pipeline/", "deployment/", "faults/", "spark/",
+    "marts/", "integration/",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _place(item.nodeid.partition("/")[2]))
+
+
+def _place(name: str) -> int:
+    return next((at for at, beginning in enumerate(LONG) if name.startswith(beginning)), len(LONG))
+
 
 @pytest.fixture(autouse=True, scope="module")
 def no_storage_of_a_closed_instance() -> Iterator[None]:
