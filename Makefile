@@ -61,9 +61,10 @@ setup: $(READY)
 
 setup-spark: $(SPARK) ## Install what `engine: spark` needs (Java 17 has to be there)
 
-# The virtual environment, from the lock alone. uv itself comes by pip, at the version the lock has it.
+# The virtual environment, from the lock alone. uv itself comes by pip, at the version the lock has it. Compiled at once:
+# where Python may not write bytecode, each command would compile its libraries anew, half of its start.
 $(SPARK): $(READY) requirements-spark.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements-spark.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --require-hashes -r requirements-spark.lock
 	@touch $(SPARK)
 
 $(READY): requirements.lock pyproject.toml
@@ -72,6 +73,6 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@grep -A 40 '^uv==' requirements.lock | awk 'NR > 1 && /^[a-z]/ {exit} {print}' > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
