@@ -5,6 +5,8 @@ evenly over every reason code. Lines and services lie in unrelated orders. Nothi
 """
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ SEED = 35
 LINES_PER_INVOICE = 100
 _MONEY = pa.decimal128(18, 6)
 _ROWS_PER_GROUP = 1 << 17
+_ROWS_AT_ONCE = 10_000_000
 # What each kind of exception ends as; OTHER_MONTHS is matched by a quarter's line, whose share must be looked up.
 KINDS = (
     "ROUNDING", "NOT_BILLED", "LINE_REJECTED", "TERMINATED", "NOT_YET_ACTIVE", "BILLED_AFTER_TERMINATION",
@@ -39,34 +42,38 @@ _PLAIN = -1
 
 
 def write_month(folder: Path, rows: int, exceptions: float, *, period: str = PERIOD, seed: int = SEED) -> Path:
-    """`rows` services and about as many lines of `period` under `folder`/parquet; that folder."""
-    made = _Month(rows, exceptions, period, np.random.default_rng(seed))
+    """`rows` services and about as many lines of `period` under `folder`/parquet; that folder.
+
+    More than fit into memory are made part by part, each with its own numbers.
+    """
     root = folder / "parquet"
-    services = made.services()
-    lines = made.lines()
-    tables: dict[Table, pa.Table] = {
-        SERVICES: services,
-        INVOICE_LINES: lines,
-        LINE_ALLOCATIONS: made.allocations(lines),
-        SERVICE_PRICES: made.prices(),
-        REJECTED_ROWS: made.rejected(),
-        EXPECTED_CHARGES: _empty(EXPECTED_CHARGES),
-        INVOICE_FINDINGS: _empty(INVOICE_FINDINGS),
-    }
-    for table, content in tables.items():
-        path = root / table.name / f"period={period}" / f"operator_code={OPERATOR}" / "data.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(
-            _stamped(table, content), path, compression="zstd", version="2.6", row_group_size=_ROWS_PER_GROUP
-        )
+    generator = np.random.default_rng(seed)
+    with ExitStack() as files:
+        writers: dict[str, pq.ParquetWriter] = {}
+        for first in range(0, rows, _ROWS_AT_ONCE):
+            made = _Month(min(_ROWS_AT_ONCE, rows - first), exceptions, period, generator, first)
+            for table, content in made.tables():
+                if table.name not in writers:
+                    writers[table.name] = files.enter_context(_writer(root, table, period))
+                writers[table.name].write_table(_stamped(table, content), row_group_size=_ROWS_PER_GROUP)
+                del content
     return root
+
+
+def _writer(root: Path, table: Table, period: str) -> pq.ParquetWriter:
+    path = root / table.name / f"period={period}" / f"operator_code={OPERATOR}" / "data.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return pq.ParquetWriter(path, parquet_schema(table), compression="zstd", version="2.6")
 
 
 class _Month:
     """The columns of one month; every service has a number, 0 on, and a kind of exception or none."""
 
-    def __init__(self, rows: int, exceptions: float, period: str, generator: np.random.Generator) -> None:
+    def __init__(
+        self, rows: int, exceptions: float, period: str, generator: np.random.Generator, first: int = 0
+    ) -> None:
         self._rows = rows
+        self._first_number = first
         self._period = period
         self._first = dt.date.fromisoformat(f"{period}-01")
         self._generator = generator
@@ -74,6 +81,21 @@ class _Month:
         self._kind = np.where(wrong, generator.integers(0, len(KINDS), rows), _PLAIN)
         self._cents = generator.integers(900, 90_000, rows) * 100 + 3100  # thirty-firsts of it are whole cents
         self._order = generator.permutation(rows)
+
+    def tables(self) -> Iterator[tuple[Table, pa.Table]]:
+        yield SERVICES, self.services()
+        lines = self.lines()
+        yield INVOICE_LINES, lines
+        yield LINE_ALLOCATIONS, self.allocations(lines)
+        del lines
+        yield SERVICE_PRICES, self.prices()
+        yield REJECTED_ROWS, self.rejected()
+        yield EXPECTED_CHARGES, _empty(EXPECTED_CHARGES)
+        yield INVOICE_FINDINGS, _empty(INVOICE_FINDINGS)
+
+    def _numbered(self, prefix: str, numbers: np.ndarray, width: int, each: int = 1) -> pa.Array:
+        """Names by number; `each` rows of this part share one."""
+        return _numbered(prefix, numbers + self._first_number // each, width)
 
     def _is(self, *kinds: str) -> np.ndarray:
         return np.isin(self._kind, [KINDS.index(kind) for kind in kinds])
@@ -92,19 +114,21 @@ class _Month:
         opens = np.where(early, np.datetime64(self._day(31) + dt.timedelta(days=1)), opens)
         ends = np.where(half, np.datetime64(self._day(10)), np.datetime64("NaT"))
         ends = np.where(gone, np.datetime64(self._first - dt.timedelta(days=1)), ends)
-        offers = pc.if_else(pa.array(kind_is["AMBIGUOUS_SERVICE"]), self._shared(numbers), _numbered("IO-", numbers, 9))
+        offers = pc.if_else(
+            pa.array(kind_is["AMBIGUOUS_SERVICE"]), self._shared(numbers), self._numbered("IO-", numbers, 9)
+        )
         return _table(
             SERVICES,
-            service_id=_numbered("SVC-", numbers, 9),
+            service_id=self._numbered("SVC-", numbers, 9),
             description=pa.repeat(pa.scalar("Accès FTTH Pro 500 Mbit/s"), len(numbers)),
-            customer_id=_numbered("CUST-", numbers // 7, 6),
+            customer_id=self._numbered("CUST-", numbers // 7, 6, each=7),
             currency=pa.repeat(pa.scalar("EUR"), len(numbers)),
             monthly_price_ht=_money(price),
             discount_percent=_money(discount * 100),
             activated_on=pa.array(opens.astype("datetime64[D]")),
             terminated_on=pa.array(ends.astype("datetime64[D]")),
             installed_offer_id=offers,
-            external_reference=_numbered("OO-", numbers, 8),
+            external_reference=self._numbered("OO-", numbers, 8),
             expected_amount=_money(expected),
             active_days=pa.array(days),
         )
@@ -114,7 +138,7 @@ class _Month:
 
     def _shared(self, numbers: np.ndarray) -> pa.Array:
         """Offers by which two services of the kind go: a bare join stays within four rows per pair."""
-        return _numbered("IO-SHARED-", np.cumsum(self._is("AMBIGUOUS_SERVICE"))[numbers] // 2, 9)
+        return self._numbered("IO-SHARED-", np.cumsum(self._is("AMBIGUOUS_SERVICE"))[numbers] // 2, 9)
 
     def lines(self) -> pa.Table:
         numbers = np.flatnonzero(~self._is("NOT_BILLED", "LINE_REJECTED"))
@@ -130,15 +154,15 @@ class _Month:
         start = pc.if_else(quarter, pa.scalar(_months_before(self._first, 2)), pa.scalar(self._first))
         late = pa.array(kind_is["PRORATION"])
         start = pc.if_else(late, pa.scalar(self._day(11)), start)
-        offers = _numbered("IO-", numbers, 9)
-        offers = pc.if_else(pa.array(kind_is["UNKNOWN_SERVICE"]), _numbered("ZZ-", numbers, 9), offers)
+        offers = self._numbered("IO-", numbers, 9)
+        offers = pc.if_else(pa.array(kind_is["UNKNOWN_SERVICE"]), self._numbered("ZZ-", numbers, 9), offers)
         offers = pc.if_else(pa.array(kind_is["AMBIGUOUS_SERVICE"]), self._shared(numbers), offers)
         text = pc.if_else(pa.array(kind_is["UNEXPLAINED"] & again), "Option GTR 4h", "Abonnement mensuel FTTH Pro")
         currency = pc.if_else(pa.array(kind_is["CURRENCY_MISMATCH"]), "USD", "EUR")
         return _table(
             INVOICE_LINES,
-            invoice_id=_numbered("INV-", rows // LINES_PER_INVOICE, 7),
-            line_id=_numbered("3fa9c1d2-", rows + 1, 8),
+            invoice_id=self._numbered("INV-", rows // LINES_PER_INVOICE, 7, each=50),
+            line_id=_numbered("3fa9c1d2-", rows + 1 + 2 * self._first_number, 8),
             charge_type=pc.if_else(pa.array(kind_is["UNEXPECTED_CHARGE"]), "one_off", "recurring"),
             document_type=pa.repeat(pa.scalar("invoice"), len(rows)),
             description=text,
@@ -153,16 +177,16 @@ class _Month:
             monthly_price=_money(self._cents[numbers]),
             invoicing_amount=_money(cents),
             invoicing_currency=currency,
-            account_number=_numbered("ACC-", rows // 1000, 6),
-            site_id=_numbered("SITE", numbers, 7),
+            account_number=self._numbered("ACC-", rows // 1000, 6, each=500),
+            site_id=self._numbered("SITE", numbers, 7),
             installed_offer_id=offers,
-            serial_number=_numbered("SN", numbers, 10),
+            serial_number=self._numbered("SN", numbers, 10),
             source_sha256=pa.repeat(pa.scalar("3fa9c1d2" * 8), len(rows)),
             source_row=pa.array(rows + 1),
         )
 
     def _billed(self, numbers: np.ndarray, kind_is: dict[str, np.ndarray]) -> np.ndarray:
-        cents = self._cents[numbers].copy()
+        cents: np.ndarray = self._cents[numbers].copy()
         cents += np.where(kind_is["ROUNDING"], 1, 0) + np.where(kind_is["PRICE_MISMATCH"], 350, 0)
         cents = np.where(kind_is["STALE_PRICE"], cents + 500, cents)
         cents = np.where(kind_is["PRORATION"], (cents * 42 + 30) // 60, cents)  # 21 thirtieths
@@ -197,7 +221,7 @@ class _Month:
             [
                 _table(
                     SERVICE_PRICES,
-                    service_id=_numbered("SVC-", numbers, 9),
+                    service_id=self._numbered("SVC-", numbers, 9),
                     valid_from=pa.repeat(since[0], len(numbers)),
                     monthly_price_ht=_money(self._cents[numbers] + more),
                 )
@@ -214,7 +238,7 @@ class _Month:
             column_name=pa.repeat(pa.scalar("Taxable amount"), len(numbers)),
             check_name=pa.repeat(pa.scalar("type"), len(numbers)),
             message=pa.repeat(pa.scalar("is not a number"), len(numbers)),
-            installed_offer_id=_numbered("IO-", numbers, 9),
+            installed_offer_id=self._numbered("IO-", numbers, 9),
         )
 
 
