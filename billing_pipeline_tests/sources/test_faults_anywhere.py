@@ -1,6 +1,6 @@
 """Faults at any request and several at once: a month is never a wrong one, whatever it met and in whatever order.
 
-A seed of each source by default; BILLING_TEST_SWEEP=full strikes every request with every fault, a thousand months.
+A seed of each source by default; BILLING_TEST_SWEEP=full strikes every request with every fault, some 400 months.
 """
 
 import os
@@ -31,7 +31,7 @@ MIXED = tuple(
 PATIENT = "{connect_timeout_s: 2, read_timeout_s: 0.6, deadline_s: 20, attempts: 8, concurrency: 4}"
 
 
-@pytest.mark.parametrize("seed", range(60 if FULL else 3))
+@pytest.mark.parametrize("seed", range(40 if FULL else 3))
 @pytest.mark.parametrize("source", [NETWO, ORANGE])
 def test_a_random_mix_of_faults_never_makes_a_wrong_table(server, evaluated, source, seed):
     """Several faults on every so many requests; a month that came through or not is then asked for without any."""
@@ -57,19 +57,20 @@ STRIKING = (
 
 
 @pytest.mark.skipif(not FULL, reason="BILLING_TEST_SWEEP=full runs the sweep")
-@pytest.mark.parametrize("when", ["first=1", "first=2", "always"])
+@pytest.mark.parametrize("when", ["first=1", "always"])
 @pytest.mark.parametrize("fault", STRIKING)
 @pytest.mark.parametrize("source", [NETWO, ORANGE])
 def test_a_fault_at_any_request_never_makes_a_wrong_table(server, evaluated, source, fault, when):
     before, right = evaluated[source]
     struck = 0
-    for path in before.paths(reseller(), MARCH):
-        for stood in (True, False):
-            book = before.copy() if stood else server.book(source)
-            came = book.come_to(reseller(), MARCH, faults=[f"{fault}@{path}:{when}"])
-            struck += bool(came.happened)
-            (assert_evaluated_month_stands if stood else assert_no_wrong_table)(came, right, fault)
-            server.drop(book)
+    for number, path in enumerate(before.paths(reseller(), MARCH)):
+        # Each request meets each fault, a month with verdicts and one without by turns.
+        stood = (number + STRIKING.index(fault) + (when == "always")) % 2 == 0
+        book = before.copy() if stood else server.book(source)
+        came = book.come_to(reseller(), MARCH, faults=[f"{fault}@{path}:{when}"])
+        struck += bool(came.happened)
+        (assert_evaluated_month_stands if stood else assert_no_wrong_table)(came, right, fault)
+        server.drop(book)
     assert struck or (source, fault) in NEVER
 
 
