@@ -23,6 +23,8 @@ def served(made, new_office):
     with subprocess.Popen(
         [sys.executable, "-m", "billing_pipeline", "--config", str(office.config_path), "docs", "--port", "0"],
         cwd=office.folder, env={**kept, **office.environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell starts what runs in its background deaf to Ctrl-C, and so would be what that starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         line = process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:[0-9]+", line)

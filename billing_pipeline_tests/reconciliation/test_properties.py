@@ -22,7 +22,7 @@ from billing_pipeline_tests.reference.records import Item, Line, Service
 
 FULL = os.environ.get("BILLING_TEST_SWEEP") == "full"
 CASES = 40
-few = settings(max_examples=60 if FULL else 2, deadline=None, derandomize=not FULL, database=None)
+few = settings(max_examples=25 if FULL else 2, deadline=None, derandomize=not FULL, database=None)
 months = st.builds(
     lambda seed, period, proration: month_of_cases(
         1_000_000 + seed * CASES, CASES, Period.parse(period), ReconciliationRules(proration=proration)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from billing_pipeline_tests.pipeline import tables
-from billing_pipeline_tests.sources.books import COMPLETE, FAILED, Came, comparable
+from billing_pipeline_tests.sources.books import COMPLETE, FAILED, Came, anywhere, comparable
 
 NETWO, ORANGE = "SFR", "ORANGE"  # the operators of the sandbox that have these sources
 PDF = "application/pdf"
@@ -78,9 +78,9 @@ def _is_beside(document: Mapping[str, Any]) -> bool:
 
 def _without_what_did_not_come_beside(right: Came, came: Came) -> Came:
     """What is right where a first collection got no voucher, or no opinion of the hub's own."""
-    held = {row["sha256"] for row in came.tables["source_documents"]}
+    held = {anywhere(row["location"]) for row in came.tables["source_documents"] if _is_beside(row)}
     documents = right.tables["source_documents"]
-    lacking = [row for row in documents if _is_beside(row) and row["sha256"] not in held]
+    lacking = [row for row in documents if _is_beside(row) and anywhere(row["location"]) not in held]
     rows = {**right.tables, "source_documents": [row for row in documents if row not in lacking]}
     if any(OPINION in row["location"] for row in lacking):
         rows["source_verdicts"] = []
