@@ -60,6 +60,10 @@ class NotFound(Refused):
     """The operator answered 404: what was asked for does not exist there."""
 
 
+class WrongDocument(SourceError):
+    """The operator answered with something else than what was asked for."""
+
+
 class OutcomeUnknown(SourceError):
     """A request that must not be repeated blindly got no usable answer: it was carried out, or it was not."""
 

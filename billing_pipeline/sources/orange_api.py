@@ -11,7 +11,7 @@ from typing import Any, Literal
 from billing_pipeline.errors import SourceError, one_line
 from billing_pipeline.sources.collection import path_segment
 from billing_pipeline.sources.http import HttpClient
-from billing_pipeline.sources.http_answer import Answer
+from billing_pipeline.sources.http_answer import Answer, WrongDocument
 from billing_pipeline.sources.orange_query import Query
 
 Collection = Literal["bills", "billingAccounts", "reports"]
@@ -64,7 +64,7 @@ class OrangeApi:
     def detail(self, collection: Collection, identifier: str) -> tuple[Answer, dict[str, Any]]:
         answer, document = self._client.get_json(_path(collection, identifier))
         if not isinstance(document, dict) or record_id(document) != identifier:
-            raise SourceError(
+            raise WrongDocument(
                 f"GET {answer.url}: the answer is not {collection} {one_line(identifier)}; ask again later"
             )
         return answer, document

@@ -19,7 +19,7 @@ from billing_pipeline.sources.authorization import ClientCredentials, Credential
 from billing_pipeline.sources.collection import Collection, Keep, Kept, Received, Role, path_segment
 from billing_pipeline.sources.fan_out import fan_out
 from billing_pipeline.sources.http import HttpClient
-from billing_pipeline.sources.http_answer import NotFound
+from billing_pipeline.sources.http_answer import NotFound, WrongDocument
 from billing_pipeline.sources.orange_api import OrangeApi
 from billing_pipeline.sources.orange_delivery import Deliveries, Delivery
 from billing_pipeline.sources.orange_offer import FileNaming, Offer, bill_period, created_at, read_offer
@@ -103,6 +103,8 @@ class OrangeB2B:
             answer, bill = self._api.detail("bills", name)
         except NotFound as missing:
             return _Part(gaps=[f"bill {named} is listed but has no detail ({missing})"])
+        except WrongDocument as wrong:
+            return _Part(gaps=[str(wrong)])
         document = keep(
             Received(
                 role=Role.ORANGE_BILL,

@@ -16,7 +16,7 @@ from billing_pipeline.errors import RefusedFile, one_line
 from billing_pipeline.periods import PARIS, Period
 from billing_pipeline.sources.collection import path_segment
 from billing_pipeline.sources.fan_out import fan_out
-from billing_pipeline.sources.http_answer import Answer, NotFound
+from billing_pipeline.sources.http_answer import Answer, NotFound, WrongDocument
 from billing_pipeline.sources.orange_api import LISTING_READS, Listing, OrangeApi
 from billing_pipeline.sources.orange_delivery import Deliveries, Delivery
 
@@ -157,7 +157,7 @@ def _place_bills(api: OrangeApi, offer: Offer, workers: int) -> None:
         offer.bill_periods[name] = bill_period(bill)
     untold = [name for name, period in offer.bill_periods.items() if period is None and path_segment(name) is not None]
     # A list may show less than the detail does: the guide's own example shows createdAt only there.
-    details = fan_out(lambda name: api.detail("bills", name)[1], untold, workers=workers)
+    details = fan_out(lambda name: _detail(api, name), untold, workers=workers)
     for name, detail in zip(untold, details, strict=True):
         offer.bill_periods[name] = bill_period(detail)
     offer.gaps.extend(
@@ -165,6 +165,14 @@ def _place_bills(api: OrangeApi, offer: Offer, workers: int) -> None:
         for name, period in offer.bill_periods.items()
         if period is None
     )
+
+
+def _detail(api: OrangeApi, name: str) -> dict[str, Any]:
+    """Empty where the answer is about something else: then the bill's month cannot be told."""
+    try:
+        return api.detail("bills", name)[1]
+    except WrongDocument:
+        return {}
 
 
 def _place_reports(deliveries: Deliveries, offer: Offer, naming: FileNaming, workers: int) -> None:
