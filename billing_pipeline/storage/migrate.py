@@ -164,13 +164,21 @@ def _keep_analyst_from_temporary_tables(connection: psycopg.Connection) -> None:
         connection.commit()
 
 
+_LARGE_OBJECT_MAKERS = (
+    "SELECT p.oid::regprocedure::text FROM pg_proc AS p, aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a"
+    " WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea')"
+    " AND a.grantee = 0 AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
+)
+
+
 def _keep_analyst_from_large_objects(connection: psycopg.Connection) -> None:
     """They too fill the disk, and PostgreSQL lets everyone make them. Only a superuser can take that away."""
-    makers = connection.execute(
-        "SELECT p.oid::regprocedure::text FROM pg_proc AS p, aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a"
-        " WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea')"
-        " AND a.grantee = 0 AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
-    ).fetchall()
+    if not connection.execute(_LARGE_OBJECT_MAKERS).fetchall():
+        return
+    # Another process may be at it: PostgreSQL refuses the second of two that change a function's rights at once.
+    connection.rollback()
+    connection.execute(_LOCK)
+    makers = connection.execute(_LARGE_OBJECT_MAKERS).fetchall()
     for (maker,) in makers:
         connection.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(sql.SQL(maker)))
     connection.commit()
